@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import os
 import re
 import secrets
@@ -41,6 +42,8 @@ _SLOWEST_FILES = {
     "test_wheel.py",
     "test_worker_killed_at_each_step.py",
 }
+# Their tests share what takes long to make: one process runs them all.
+_TOGETHER = {"test_chat_page.py", "test_wheel.py"}
 # For PostgreSQL's files: a database of its own for each test is many small files, which a file
 # system on a disk takes four times as long to make and remove.
 _MEMORY = Path("/dev/shm")  # noqa: S108 (each process makes a private directory in it)
@@ -80,7 +83,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     items.sort(key=_speed)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    items[:] = [item for first in range(processes) for item in items[first::processes]]
+    parts: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    for _, group in itertools.groupby(items, key=_shares_with):
+        min(parts, key=len).extend(group)
+    items[:] = itertools.chain.from_iterable(parts)
+
+
+def _shares_with(item: pytest.Item) -> str:
+    """Return what the tests have in common that one process has to run."""
+    return item.path.name if item.path.name in _TOGETHER else item.nodeid
 
 
 def pytest_collection_finish() -> None:

@@ -5,6 +5,7 @@ The estimate counts what costs time, measured on one core of 2 GHz: a word that 
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from chatflow_hook.turn import Message
@@ -31,7 +32,9 @@ def readable(messages: Sequence[Message]) -> list[Message]:
 
 
 def _time(text: str, read: set[str]) -> int:
-    words = _WORD.findall(text.lower())
+    # One character may stand for a phrase: ﷺ is four words to the screen.
+    text = unicodedata.normalize("NFKC", text).lower()
+    words = _WORD.findall(text)
     new = {*words} - read
     read |= new
     unknown = sum(map(morphology.is_unknown, new))

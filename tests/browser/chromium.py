@@ -22,8 +22,8 @@ def why_not() -> str | None:
 
 
 @asynccontextmanager
-async def opened_page(address: str, **options: Any) -> AsyncIterator[Any]:
-    """Open an address at a phone's width; `options` are those of Playwright's `new_context`."""
+async def running() -> AsyncIterator[Any]:
+    """Run a browser while the block runs."""
     from playwright.async_api import async_playwright  # noqa: PLC0415 (may not be installed)
 
     async with async_playwright() as playwright:
@@ -31,13 +31,25 @@ async def opened_page(address: str, **options: Any) -> AsyncIterator[Any]:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = await playwright.chromium.launch(executable_path=_CHROMIUM, args=arguments)
         try:
-            usual = {"viewport": PHONE, "locale": "en-GB", "reduced_motion": "reduce"}
-            context = await browser.new_context(**(usual | options))
-            page = await context.new_page()
-            await page.goto(address)
-            yield page
+            yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def opened_page(browser: Any, address: str, **options: Any) -> AsyncIterator[Any]:
+    """Open an address at a phone's width; `options` are those of Playwright's `new_context`.
+
+    The page shares neither cookies nor storage with other pages of the browser.
+    """
+    usual = {"viewport": PHONE, "locale": "en-GB", "reduced_motion": "reduce"}
+    context = await browser.new_context(**(usual | options))
+    try:
+        page = await context.new_page()
+        await page.goto(address)
+        yield page
+    finally:
+        await context.close()
 
 
 async def serious_findings(page: Any) -> list[str]:

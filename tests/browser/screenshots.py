@@ -107,7 +107,10 @@ async def _status_page(products: ProductFactory, engine: AsyncEngine) -> None:
 @asynccontextmanager
 async def _signed_in(address: str, scheme: str, **options: Any) -> AsyncIterator[Any]:
     usual = {"color_scheme": scheme, "device_scale_factor": 2}
-    async with chromium.opened_page(address, **(usual | options)) as page:
+    async with (
+        chromium.running() as browser,
+        chromium.opened_page(browser, address, **(usual | options)) as page,
+    ):
         await page.get_by_label("Token").fill(TOKEN)
         await page.keyboard.press("Enter")
         await page.get_by_text("the persona ash is paused").first.wait_for()
@@ -175,7 +178,11 @@ async def _settled(page: Any) -> bytes:
 @asynccontextmanager
 async def _page(product: RunningProduct, chat_id: int, scheme: str) -> AsyncIterator[Any]:
     address = f"{product.telegram.url}/chat/{chat_id}"
-    async with chromium.opened_page(address, color_scheme=scheme, device_scale_factor=2) as page:
+    options = {"color_scheme": scheme, "device_scale_factor": 2}
+    async with (
+        chromium.running() as browser,
+        chromium.opened_page(browser, address, **options) as page,
+    ):
         yield page
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiogram.types import (
     BufferedInputFile,
     InlineKeyboardButton,
@@ -25,18 +26,28 @@ PATIENCE_MS = 20_000
 ANNA = 1001
 
 _WHY_NOT = chromium.why_not()
-pytestmark = pytest.mark.skipif(_WHY_NOT is not None, reason=_WHY_NOT or "")
+pytestmark = [
+    pytest.mark.skipif(_WHY_NOT is not None, reason=_WHY_NOT or ""),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Any]:
+    """Give a browser for all tests of the page; a page in it is as in a browser of its own."""
+    async with chromium.running() as browser:
+        yield browser
 
 
 @asynccontextmanager
 async def chatting(
-    products: ProductFactory, **options: Any
+    products: ProductFactory, browser: Any
 ) -> AsyncIterator[tuple[Any, RunningProduct]]:
     """Open the page of a chat with the persona bot."""
     async with (
         products.start(seconds_per_picture=0.2, **worker_settings()) as product,
         chat_page.running_bot(product.hook, product.telegram, personas=["lina", "ash"]),
-        chromium.opened_page(f"{product.telegram.url}/chat/{ANNA}", **options) as page,
+        chromium.opened_page(browser, f"{product.telegram.url}/chat/{ANNA}") as page,
     ):
         page.set_default_timeout(PATIENCE_MS)
         yield page, product
@@ -52,9 +63,9 @@ async def say(page: Any, words: str) -> None:
 
 
 async def test_a_person_chats_until_a_photo_comes_reloads_and_is_forgotten(
-    products: ProductFactory,
+    products: ProductFactory, browser: Any
 ) -> None:
-    async with chatting(products) as (page, _):
+    async with chatting(products, browser) as (page, _):
         await page.get_by_role("button", name="Start").click()
         await page.get_by_text("I am an AI, not a human").wait_for()
         await page.get_by_role("button", name="Lina").click()
@@ -94,7 +105,7 @@ async def test_a_person_chats_until_a_photo_comes_reloads_and_is_forgotten(
         await page.locator(".photo, .file").first.wait_for(state="detached")
 
 
-async def test_nothing_serious_is_found_on_a_page_with_all_there_is() -> None:
+async def test_nothing_serious_is_found_on_a_page_with_all_there_is(browser: Any) -> None:
     async with SandboxTelegram() as telegram, bot_of(telegram) as bot:
         telegram.person(ANNA).write("Hello")
         text = "<b>Bold</b>, <tg-spoiler>hidden</tg-spoiler>, /photo"
@@ -104,7 +115,7 @@ async def test_nothing_serious_is_found_on_a_page_with_all_there_is() -> None:
         await bot.send_document(ANNA, BufferedInputFile(png("blue"), "b.png"))
         await bot.send_message_draft(ANNA, 7, text="I draw", can_stop=True)
         found = {}
-        async with chromium.opened_page(f"{telegram.url}/chat/{ANNA}") as page:
+        async with chromium.opened_page(browser, f"{telegram.url}/chat/{ANNA}") as page:
             await page.get_by_text("I draw").wait_for()
             for scheme in ("light", "dark"):
                 await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -117,12 +128,12 @@ async def test_nothing_serious_is_found_on_a_page_with_all_there_is() -> None:
     assert width <= chromium.PHONE["width"], "it has to fit a phone"
 
 
-async def test_what_a_chat_says_never_becomes_markup() -> None:
+async def test_what_a_chat_says_never_becomes_markup(browser: Any) -> None:
     attack = "<img src=x onerror=\"document.title='broken'\">"
     async with SandboxTelegram() as telegram, bot_of(telegram) as bot:
         telegram.person(ANNA).write(attack)
         await bot.send_photo(ANNA, BufferedInputFile(png("red"), "a.png"), caption=attack)
-        async with chromium.opened_page(telegram.url) as page:
+        async with chromium.opened_page(browser, telegram.url) as page:
             assert await chromium.serious_findings(page) == []
             await page.get_by_role("link", name=attack).click()
             await page.get_by_text(attack).nth(1).wait_for()
@@ -131,9 +142,11 @@ async def test_what_a_chat_says_never_becomes_markup() -> None:
             assert await page.locator(".words img").count() == 0
 
 
-async def test_a_russian_person_needs_no_more_than_a_keyboard() -> None:
+async def test_a_russian_person_needs_no_more_than_a_keyboard(browser: Any) -> None:
     async with SandboxTelegram() as telegram:
-        async with chromium.opened_page(f"{telegram.url}/chat/{ANNA}", locale="ru-RU") as page:
+        async with chromium.opened_page(
+            browser, f"{telegram.url}/chat/{ANNA}", locale="ru-RU"
+        ) as page:
             await page.get_by_role("button", name="Начать").focus()
             await page.keyboard.press("Enter")
             await page.get_by_text("/start").wait_for()
@@ -148,11 +161,11 @@ async def test_a_russian_person_needs_no_more_than_a_keyboard() -> None:
 
 
 @pytest.mark.parametrize("width", [375, 1280])
-async def test_a_long_message_is_one_line_in_the_list_of_chats(width: int) -> None:
+async def test_a_long_message_is_one_line_in_the_list_of_chats(browser: Any, width: int) -> None:
     async with SandboxTelegram() as telegram:
         telegram.person(ANNA).write("Where the river bends, " * 30)
         async with chromium.opened_page(
-            telegram.url, viewport={"width": width, "height": 780}
+            browser, telegram.url, viewport={"width": width, "height": 780}
         ) as page:
             row = page.get_by_role("listitem")
             await row.wait_for()
@@ -168,11 +181,11 @@ async def test_a_long_message_is_one_line_in_the_list_of_chats(width: int) -> No
 
 @pytest.mark.parametrize(("locale", "query"), [("ru-RU", ""), ("en-GB", "?lang=ru")])
 async def test_the_list_of_chats_speaks_russian_and_hands_a_chosen_language_on(
-    locale: str, query: str
+    browser: Any, locale: str, query: str
 ) -> None:
     async with SandboxTelegram() as telegram:
         telegram.person(ANNA).write("Hello")
-        async with chromium.opened_page(f"{telegram.url}/{query}", locale=locale) as page:
+        async with chromium.opened_page(browser, f"{telegram.url}/{query}", locale=locale) as page:
             await page.get_by_role("heading", name="Чаты").wait_for()
             await page.get_by_role("link", name="Начать чат").click()
             await page.get_by_role("button", name="Начать").wait_for()
@@ -180,7 +193,7 @@ async def test_the_list_of_chats_speaks_russian_and_hands_a_chosen_language_on(
             assert page.url == f"{telegram.url}/chat/{ANNA + 1}{query}"
 
 
-async def test_a_time_is_shown_by_the_clock_of_the_reader() -> None:
+async def test_a_time_is_shown_by_the_clock_of_the_reader(browser: Any) -> None:
     noon = datetime(2026, 11, 29, 12, tzinfo=UTC)
     unix_time = int(noon.timestamp())
     entity = MessageEntity(
@@ -189,20 +202,20 @@ async def test_a_time_is_shown_by_the_clock_of_the_reader() -> None:
     async with SandboxTelegram() as telegram, bot_of(telegram) as bot:
         await bot.send_message(ANNA, "Free at 12:00 UTC.", entities=[entity])
         async with chromium.opened_page(
-            f"{telegram.url}/chat/{ANNA}", timezone_id="Asia/Vladivostok"
+            browser, f"{telegram.url}/chat/{ANNA}", timezone_id="Asia/Vladivostok"
         ) as page:
             shown = await page.locator(".words").inner_text()
 
     assert shown == "Free at 22:00."
 
 
-async def test_what_did_not_get_through_is_said_and_nothing_is_lost() -> None:
+async def test_what_did_not_get_through_is_said_and_nothing_is_lost(browser: Any) -> None:
     key = InlineKeyboardButton(text="Cancel", callback_data="cancel")
     keyboard = InlineKeyboardMarkup(inline_keyboard=[[key]])
     errors: list[str] = []
     async with SandboxTelegram() as telegram, bot_of(telegram) as bot:
         await bot.send_message(ANNA, "Drawing", reply_markup=keyboard)
-        async with chromium.opened_page(f"{telegram.url}/chat/{ANNA}") as page:
+        async with chromium.opened_page(browser, f"{telegram.url}/chat/{ANNA}") as page:
             page.on("pageerror", lambda error: errors.append(str(error)))
             cancel = page.get_by_role("button", name="Cancel")
             await cancel.wait_for()
@@ -223,9 +236,11 @@ async def test_what_did_not_get_through_is_said_and_nothing_is_lost() -> None:
     assert (errors, is_pressed) == ([], 0)
 
 
-async def test_a_long_text_is_sent_as_several_messages_and_a_short_one_has_no_scrollbar() -> None:
+async def test_a_long_text_is_sent_as_several_messages_and_a_short_one_has_no_scrollbar(
+    browser: Any,
+) -> None:
     async with SandboxTelegram() as telegram:
-        async with chromium.opened_page(f"{telegram.url}/chat/{ANNA}") as page:
+        async with chromium.opened_page(browser, f"{telegram.url}/chat/{ANNA}") as page:
             field = page.get_by_label("Message", exact=True)
             scrolls = []
             for words in ("one line", "two\nlines", "\n".join("three")):
@@ -249,12 +264,14 @@ async def test_a_long_text_is_sent_as_several_messages_and_a_short_one_has_no_sc
     assert written == ["😀" * 4096, "😀" * 904]
 
 
-async def test_the_focus_stays_on_a_button_and_goes_on_to_the_field_when_it_is_gone() -> None:
+async def test_the_focus_stays_on_a_button_and_goes_on_to_the_field_when_it_is_gone(
+    browser: Any,
+) -> None:
     async with SandboxTelegram() as telegram, bot_of(telegram) as bot:
         key = InlineKeyboardButton(text="Lina", callback_data="lina")
         keyboard = InlineKeyboardMarkup(inline_keyboard=[[key]])
         sent = await bot.send_message(ANNA, "/privacy. Who?", reply_markup=keyboard)
-        async with chromium.opened_page(f"{telegram.url}/chat/{ANNA}") as page:
+        async with chromium.opened_page(browser, f"{telegram.url}/chat/{ANNA}") as page:
             lina = page.get_by_role("button", name="Lina")
             await page.get_by_role("button", name="/privacy").focus()
             await page.keyboard.press("Tab")
@@ -269,10 +286,10 @@ async def test_the_focus_stays_on_a_button_and_goes_on_to_the_field_when_it_is_g
     assert (stays, focused) == (True, "text")
 
 
-async def test_stop_under_a_draft_says_that_it_was_stopped() -> None:
+async def test_stop_under_a_draft_says_that_it_was_stopped(browser: Any) -> None:
     async with SandboxTelegram() as telegram, bot_of(telegram) as bot:
         await bot.send_message_draft(ANNA, 7, text="I draw", can_stop=True)
-        async with chromium.opened_page(f"{telegram.url}/chat/{ANNA}") as page:
+        async with chromium.opened_page(browser, f"{telegram.url}/chat/{ANNA}") as page:
             await page.get_by_role("button", name="Stop").click()
             await page.get_by_role("status").get_by_text("Stopped.").wait_for()
             await page.get_by_text("I draw").wait_for(state="detached")

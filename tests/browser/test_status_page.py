@@ -44,7 +44,10 @@ async def test_an_operator_signs_in_retries_pauses_looks_at_a_picture_and_a_read
                 .values(persona="ash", error_code="drawing_failed", told_end=func.now())
             )
 
-        async with chromium.opened_page(address, color_scheme="dark") as page:
+        async with (
+            chromium.running() as browser,
+            chromium.opened_page(browser, address, color_scheme="dark") as page,
+        ):
             page.set_default_timeout(PATIENCE_MS)
             faults: list[str] = []
             page.on("console", lambda said: faults.append(said.text))
@@ -122,7 +125,10 @@ async def test_what_is_in_a_row_never_becomes_markup(
                 )
             )
             assert (await session.execute(select(func.count()).select_from(ImageRequest))).scalar()
-        async with chromium.opened_page(f"http://127.0.0.1:{port}/") as page:
+        async with (
+            chromium.running() as browser,
+            chromium.opened_page(browser, f"http://127.0.0.1:{port}/") as page,
+        ):
             await page.get_by_text(attack).first.wait_for()
             await page.goto(f"http://127.0.0.1:{port}/#/requests/{failed.id}")
             await page.get_by_role("heading", name=attack).wait_for()

@@ -2,9 +2,11 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
+
+from tests.support import fork_server
+from tests.support.patience import PATIENCE_S
 
 PAGE = (Path(__file__).parents[2] / "docs" / "testing-your-bot.md").read_text()
 FILES: dict[str, str] = {
@@ -23,13 +25,11 @@ def pytest_in(directory: Path, names: set[str]) -> str:
     for name in names:
         (directory / name).write_text(FILES[name])
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
-    ended = subprocess.run(
+    ended = fork_server.shared().run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"],
         cwd=directory,
         env={**kept, "HOME": str(directory)},
-        capture_output=True,
-        text=True,
-        check=False,
+        timeout=PATIENCE_S,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout.splitlines()[-1]

@@ -1,5 +1,6 @@
 """The worker as production runs it: a process of its own, ended in every way."""
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping
@@ -48,6 +49,7 @@ async def is_gone(redis_url: str, key: str, *, timeout_s: float) -> bool:
         while time.monotonic() < ends:
             if not await redis.exists(key):
                 return True
+            await asyncio.sleep(0.05)
     return False
 
 
@@ -134,6 +136,7 @@ async def test_redis_holds_ids_and_json_and_nothing_that_was_said(
             async with Redis.from_url(redis_url, db=4) as redis:
                 while not await redis.exists(live):
                     assert worker.is_running
+                    await asyncio.sleep(0.02)
             queue, news = await content(redis_url, 3), await content(redis_url, 4)
 
     job = json.loads(queue[f"arq:job:{request.id}"])

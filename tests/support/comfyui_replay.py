@@ -16,6 +16,8 @@ from tests.support.comfyui_recording import Line, comparable, picture_frame, rec
 from tests.support.patience import PATIENCE_S
 from tests.support.paused_comfyui import StepGate
 
+# Nothing tells of the end of a prompt that no socket listens to.
+_LOOK_AGAIN_S = 0.01
 _ENDS = ("execution_success", "execution_interrupted")
 _QUESTIONS = tuple(
     f"GET {prefix}/{name}"
@@ -150,6 +152,8 @@ class Replay:
             while await self._remaining():
                 if self._gate.is_waiting:
                     self._gate.release()
+                else:
+                    await self._gate.movement(within_s=_LOOK_AGAIN_S)
             await self._hear_all()
 
     async def request(self, line: Line) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 
 class StepGate:
@@ -30,6 +31,13 @@ class StepGate:
         self._held.append(held)
         self.moved.set()
         await held
+
+    async def movement(self, *, within_s: float) -> None:
+        """Wait until something moves from now on, no longer than `within_s`."""
+        self.moved.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self.moved.wait()
 
     def release(self) -> None:
         """Let the executor go on to the next node or step."""

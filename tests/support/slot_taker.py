@@ -6,8 +6,6 @@ import random
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from subprocess import PIPE, Popen
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
@@ -17,11 +15,12 @@ from imagegen.pool.shared_slots import RedisSlotRegistry
 from imagegen.pool.slot_scripts import room_channel
 from imagegen.queue import connections
 from imagegen.queue.worker_presence import WorkerPresence
+from tests.support import fork_server
+from tests.support.fork_server import RecordedCommand
 
 HOST = "gpu-1:8188"
 SLOTS = 2
 LEASE_S = 1.0
-_ROOT = Path(__file__).parents[2]
 _ROUNDS = 40
 
 
@@ -35,11 +34,14 @@ async def redis_at(url: str) -> AsyncIterator[Redis]:
         await redis.aclose()
 
 
-def start(what: str, redis_url: str) -> Popen[bytes]:
+def start(what: str, redis_url: str) -> RecordedCommand:
     """Start a process that runs one of the functions below."""
-    command = [sys.executable, "-c", f"import tests.support.slot_taker as it; it.{what}()"]
-    environment = {"PYTHONPATH": str(_ROOT), "TAKER_REDIS": redis_url}
-    return Popen(command, stdin=PIPE, stdout=PIPE, env=environment)
+    return RecordedCommand(
+        fork_server.shared(),
+        [sys.executable, "-c", f"import tests.support.slot_taker as it; it.{what}()"],
+        env={"TAKER_REDIS": redis_url},
+        cwd=fork_server.ROOT,
+    )
 
 
 def draw_often() -> None:
@@ -48,7 +50,7 @@ def draw_often() -> None:
 
 
 def keep_all() -> None:
-    """Take all slots, print `taken`, and keep them until the process ends."""
+    """Take all slots, and keep them until the process ends."""
     asyncio.run(_keep_all())
 
 
@@ -100,5 +102,4 @@ async def _keep_all() -> None:
         async with shared.renewed():
             for _ in range(SLOTS):
                 await shared.take(HOST, SLOTS)
-            print("taken", flush=True)  # noqa: T201 (what it has to say)
             await asyncio.Event().wait()

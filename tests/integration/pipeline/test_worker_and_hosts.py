@@ -258,6 +258,8 @@ async def test_two_workers_that_share_a_host_keep_to_its_slots_together(
         while not waiting.done():
             queue = await client.get("/prompt")
             most = max(most, queue["exec_info"]["queue_remaining"])
+            # One prompt too many would stay for as long as a drawing takes.
+            await asyncio.sleep(10 * MS)
         pictures = await waiting
 
     assert {picture.state for picture in pictures} == {State.DELIVERED}

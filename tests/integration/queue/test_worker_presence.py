@@ -1,7 +1,6 @@
 """Which workers run: a death is noticed by the connection that it closes."""
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -164,12 +163,12 @@ async def test_a_worker_that_stands_still_lives_and_one_that_is_killed_is_dead(
         with slot_taker.start("be_there", redis_url) as other:
             await until(lambda: worker.presence._others == ("other",))
 
-            os.kill(other.pid, signal.SIGSTOP)
+            other.process.send_signal(signal.SIGSTOP)
             looks_until = time.monotonic() + 10 * TIMES.missing_s
             await until(lambda: worker.presence._looked_at > looks_until)
             assert worker.deaths == []
 
-            other.kill()
+            other.process.kill()
             await until(lambda: worker.deaths)
     assert worker.deaths == ["other"]
 

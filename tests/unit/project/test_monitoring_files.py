@@ -15,6 +15,7 @@ from tests.support.documented_metrics import PAGE, base_name, labels_by_metric
 
 DEPLOY = Path(__file__).parents[3] / "docs" / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yaml"
+RULE_TESTS = sorted((DEPLOY / "prometheus").glob("*_test.yaml"))
 DASHBOARDS = sorted((DEPLOY / "grafana").glob("*.json"))
 PROMTOOL = shutil.which("promtool")
 
@@ -128,7 +129,7 @@ def test_each_alert_has_a_section_that_it_links_to() -> None:
 
 
 def test_each_alert_is_tested() -> None:
-    tests = (DEPLOY / "prometheus" / "rules_test.yaml").read_text()
+    tests = "".join(file.read_text() for file in RULE_TESTS)
 
     fired = set(re.findall(r"alertname: (\w+)\n +exp_alerts:\n", tests))
     assert fired == set(ALERTS)
@@ -140,7 +141,7 @@ def test_each_alert_is_tested() -> None:
     [
         ("check", "config", "prometheus.yml"),
         ("check", "rules", "rules.yaml"),
-        ("test", "rules", "rules_test.yaml"),
+        *(("test", "rules", file.name) for file in RULE_TESTS),
     ],
     ids=" ".join,
 )

@@ -6,6 +6,7 @@ import functools
 import pytest
 
 from chatflow_hook.turn import Message
+from imagegen.safety.reading_time import readable
 from imagegen.safety.screen import CLEAR, Screen, ScreenVerdict, Subject, shared_screen
 
 SCREEN = shared_screen()
@@ -92,6 +93,12 @@ def test_a_text_that_takes_too_long_to_read_is_unread() -> None:
     found = SCREEN.conversation("hello", words, "how are you")
 
     assert (found.verdict, found.rule) == (ScreenVerdict.SAFE_ONLY, "unread")
+
+
+def test_a_character_that_stands_for_a_phrase_takes_as_long_as_its_words() -> None:
+    message = Message(role="user", text="\ufdfa" * 4_096)
+
+    assert readable([message]) == []
 
 
 def test_what_is_newer_than_an_unread_message_is_read() -> None:

@@ -219,22 +219,23 @@ def _without_races(lines: Sequence[Line]) -> list[Line]:
         return list(lines)
     begin = notes.index(RACES_BEGIN)
     end = next(n for n, note in enumerate(notes) if str(note).startswith(RACES_END))
+    answers = [line.data["response"] for line in lines if line.direction == "http"]
+    posted = {answer["prompt_id"] for answer in answers if answer}
     return [
         line
         for number, line in enumerate(lines)
         if not line.is_frame
-        or (not begin < number < end and not (number > end and _is_of_a_race(line, lines)))
+        or (not begin < number < end and not (number > end and _is_of_a_race(line, posted)))
     ]
 
 
-def _is_of_a_race(line: Line, lines: Sequence[Line]) -> bool:
+def _is_of_a_race(line: Line, posted: Collection[str]) -> bool:
     """Tell the last racing prompt's frames, and of a queue that still held it, from the others."""
     match line.data:
         case {"type": "status", "data": {"status": {"exec_info": {"queue_remaining": queued}}}}:
             return bool(queued > 1)
         case {"data": {"prompt_id": prompt_id}}:
-            answers = [each.data["response"] for each in lines if each.direction == "http"]
-            return prompt_id not in [each["prompt_id"] for each in answers if each]
+            return prompt_id not in posted
         case _:
             return False
 
