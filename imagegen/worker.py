@@ -192,37 +192,15 @@ def worker_settings(
         reload = PersonaReload(parts.results_redis, library, worker=logs.worker_name())
         if owns_process:
             reload.listen_for_sighup()
-        due_work = parts.due_work
-        for name, step, seconds, work in (
-            ("pauses", context.pause_gate.step, pause_gate.EVERY_S, Work.PAUSES),
-            ("turns", context.turn_reader.step, turn_reader.EVERY_S, Work.UNREAD_TURNS),
-            ("relay", relay.step, recovery.relay_every_s, Work.SILENT_REQUESTS),
-            (
-                "strays",
-                partial(parts.stray_cleanup.step, context.pool),
-                stray_prompts.EVERY_S,
-                Work.STRAY_PROMPTS,
-            ),
-            (
-                "messages",
-                parts.forgotten_messages.step,
-                forgotten_messages.EVERY_S,
-                Work.FORGOTTEN_MESSAGES,
-            ),
-            ("ends", context.end_notices.step, end_notices.EVERY_S, Work.CHAT_ENDS),
+        await _start_steps(
+            settings, parts, stack, relay=relay, relay_every_s=recovery.relay_every_s
+        )
+        for name, step, seconds in (
+            ("retention", parts.retention.step, retention.EVERY_S),
+            ("coverage", coverage.step, COVERAGE_EVERY_S),
+            ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S),
         ):
-            doing = periodic.every(seconds, step, name=name, due=due_work.event(work))
-            await stack.enter_async_context(doing)
-        # Names in the DNS change without a word in PostgreSQL.
-        orders = None if settings.host_dns_names else due_work.event(Work.HOST_ORDERS)
-        for name, step, seconds, due in (
-            ("hosts", parts.pool_membership.step, membership.HOSTS_EVERY_S, orders),
-            ("due work", due_work.step, due_work.look_every_s, None),
-            ("retention", parts.retention.step, retention.EVERY_S, None),
-            ("coverage", coverage.step, COVERAGE_EVERY_S, None),
-            ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S, None),
-        ):
-            await stack.enter_async_context(periodic.every(seconds, step, name=name, due=due))
+            await stack.enter_async_context(periodic.every(seconds, step, name=name))
         reloading = periodic.every(
             RELOAD_PAUSE_S,
             reload.step,
@@ -307,6 +285,38 @@ class _Pages:
     readiness: Readiness
     metrics: MetricsPage
     status: StatusPage
+
+
+async def _start_steps(
+    settings: Settings,
+    parts: bootstrap.WorkerParts,
+    stack: AsyncExitStack,
+    *,
+    relay: OutboxRelay,
+    relay_every_s: float,
+) -> None:
+    """Start what runs when PostgreSQL has work for it, and the look for that work."""
+    context, due_work = parts.context, parts.due_work
+    clean_up = partial(parts.stray_cleanup.step, context.pool)
+    delete = parts.forgotten_messages.step
+    for name, step, seconds, work in (
+        ("pauses", context.pause_gate.step, pause_gate.EVERY_S, Work.PAUSES),
+        ("turns", context.turn_reader.step, turn_reader.EVERY_S, Work.UNREAD_TURNS),
+        ("relay", relay.step, relay_every_s, Work.SILENT_REQUESTS),
+        ("strays", clean_up, stray_prompts.EVERY_S, Work.STRAY_PROMPTS),
+        ("messages", delete, forgotten_messages.EVERY_S, Work.FORGOTTEN_MESSAGES),
+        ("ends", context.end_notices.step, end_notices.EVERY_S, Work.CHAT_ENDS),
+    ):
+        doing = periodic.every(seconds, step, name=name, due=due_work.event(work))
+        await stack.enter_async_context(doing)
+    # Names in the DNS change without a word in PostgreSQL.
+    due = None if settings.host_dns_names else due_work.event(Work.HOST_ORDERS)
+    hosts = periodic.every(
+        membership.HOSTS_EVERY_S, parts.pool_membership.step, name="hosts", due=due
+    )
+    await stack.enter_async_context(hosts)
+    looking = periodic.every(due_work.look_every_s, due_work.step, name="due work")
+    await stack.enter_async_context(looking)
 
 
 async def _publish(  # noqa: PLR0913 (what the worker has made, the last three by name)
