@@ -201,19 +201,19 @@ def worker_settings(
             ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S),
         ):
             await stack.enter_async_context(periodic.every(seconds, step, name=name))
-        reloading = periodic.every(
-            RELOAD_PAUSE_S,
-            reload.step,
-            name="personas",
-            due=reload.asked,
-            due_within_s=RELOAD_EVERY_S,
-        )
-        await stack.enter_async_context(reloading)
-        if owns_process:
-            returning = periodic.every(
-                memory.GIVE_BACK_EVERY_S, memory.give_memory_back, name="memory"
+        await stack.enter_async_context(
+            periodic.every(
+                RELOAD_PAUSE_S,
+                reload.step,
+                name="personas",
+                due=reload.asked,
+                due_within_s=RELOAD_EVERY_S,
             )
-            await stack.enter_async_context(returning)
+        )
+        if owns_process:
+            await stack.enter_async_context(
+                periodic.every(memory.GIVE_BACK_EVERY_S, memory.give_memory_back, name="memory")
+            )
         await stack.enter_async_context(parts.keep_warm.running())
         await _publish(
             settings,
