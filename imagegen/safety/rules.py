@@ -11,6 +11,8 @@ from imagegen.safety.age_subject import Subject
 _MINOR = {"looks", "age"}
 _CHILDREN = {*_MINOR, "family", "school"}
 _MENTIONED = {*_CHILDREN, "diminutives", "expecting", "perhaps_age", "implied", "foreign"}
+# The words of a sentence mean a minor together; nobody knows whom, so that nothing is remembered.
+_LEARNT = {"learnt"}
 _RELATIVES = {"family", "diminutives", "pets"}
 _NOT_GROWN = {*_MINOR, "school", "perhaps_age", "codes", "wishes"}
 _NUDITY_OR_SEX = {"sexual", "nudity"}
@@ -181,7 +183,7 @@ def _find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
     if (topics & _CHILDREN and is_sexual) or (topics & _MINOR and topics & _CLOTHES_OR_BODY):
         yield _refused(rule="minor_sexual")
     yield from _consent_findings(topics, is_sexual=is_sexual)
-    if topics & _MENTIONED or _is_implied(topics):
+    if topics & (_MENTIONED | _LEARNT) or _is_implied(topics):
         yield _safe_only("minor_mentioned")
     if "names" in topics:
         yield _safe_only("real_person")
