@@ -19,7 +19,7 @@ from imagegen.safety.normalise import NormalisedSentence, NormalisedWord
 
 BIAS = "bias"
 # Of the lines that it was not learnt from, about one harmless one in a hundred has a higher score.
-_THRESHOLD = 1.3
+_THRESHOLD = 1.6
 _START, _END = "^", "$"
 _NUMBERS = ((3, "#few"), (10, "#digit"), (18, "#teens"), (19, "#eighteen"), (100, "#grown"))
 _BIRTHS_OF_MINORS = range(2008, 2030)

@@ -57,7 +57,10 @@ _IN_OTHER_WORDS = (
     ),
     (re.compile(r"(?i)(?<!полу)\bгод(?:оч|к|ик)\w*"), "лет"),
     # "going on fifteen", "all of 15", "I am but fourteen"
-    (re.compile(rf"(?i)(?<!\d )\b(?:going on|all of|(?<=m )but|(?<=is )but)\s+(?={_TEENS})"), "just "),
+    (
+        re.compile(rf"(?i)(?<!\d )\b(?:going on|all of|(?<=m )but|(?<=is )but)\s+(?={_TEENS})"),
+        "just ",
+    ),
     (re.compile(r"(?i)\{\{char\}\}"), "your character"),
     (re.compile(r"(?i)\{\{user\}\}"), "my character"),
     (re.compile(r"(?i)\b(?:появил|увидел)(\w*) (?:на )?свет\b"), r"родил\1"),

@@ -317,7 +317,11 @@ class Screen:
         `topics` are those of the message.
         """
         text = message.text
-        if message.role != USER or not any(each.names & rules.ASKING for each in topics) or not needs_reading(text):
+        if (
+            message.role != USER
+            or not any(each.names & rules.ASKING for each in topics)
+            or not needs_reading(text)
+        ):
             return []
         clauses = itertools.chain.from_iterable(
             clauses_beside(sentence, self._topics_in)

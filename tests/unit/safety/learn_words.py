@@ -30,13 +30,22 @@ Example = tuple[list[str], int]
 
 
 def examples() -> Iterator[Example]:
-    """Yield the features of each line, and 1 if it speaks of a minor, else 0."""
+    """Yield the features of messages, and 1 for one that speaks of a minor, else 0.
+
+    A mention or a dialog of several messages is left out if it is not known which of them makes it
+    one.
+    """
     for name, label in (("mentions", 1), ("harmless", 0)):
-        texts = (LISTS / "learnt" / f"{name}.txt").read_text("utf-8").splitlines()
+        for text in (LISTS / "learnt" / f"{name}.txt").read_text("utf-8").splitlines():
+            yield features_of(text), label
+    for name in ("mentions", "harmless", "dialogs"):
         for path in (LISTS / f"{name}.jsonl", LISTS / "later" / f"{name}.jsonl"):
-            rows = map(json.loads, path.read_text("utf-8").splitlines())
-            texts += ("\n".join(said["text"] for said in row["messages"]) for row in rows)
-        yield from ((features_of(text), label) for text in texts)
+            for row in map(json.loads, path.read_text("utf-8").splitlines()):
+                is_clear = name == "harmless" or row.get("expect") == "clear"
+                if is_clear or len(row["messages"]) == 1:
+                    yield from (
+                        (features_of(said["text"]), 1 - is_clear) for said in row["messages"]
+                    )
 
 
 def features_of(text: str) -> list[str]:
