@@ -88,31 +88,13 @@ class Squeezed:
 
 
 def shipped_lexicon(name: str) -> dict[str, list[str]]:
-    """Read one of the lists of this package: the words of all languages by topic.
-
-    `{topic}` in a phrase stands for each word of that topic of the list in the same language.
-    """
+    """Read one of the lists of this package: the words of all languages by topic."""
     text = files("imagegen.safety").joinpath("lexicon", f"{name}.toml").read_text("utf-8")
-    lists: dict[str, dict[str, list[str]]] = tomllib.loads(text)
+    lists = tomllib.loads(text)
     return {
-        topic: [
-            phrase
-            for language, words in languages.items()
-            for word in words
-            for phrase in _filled(word, lists, language)
-        ]
+        topic: [word for words in languages.values() for word in words]
         for topic, languages in lists.items()
     }
-
-
-def _filled(phrase: str, lists: dict[str, dict[str, list[str]]], language: str) -> Iterator[str]:
-    before, found, rest = phrase.partition("{")
-    if not found:
-        yield phrase
-        return
-    topic, _, after = rest.partition("}")
-    for word in lists[topic][language]:
-        yield from _filled(f"{before}{word}{after}", lists, language)
 
 
 def _patterns(word: str) -> Iterator[str]:

@@ -11,8 +11,6 @@ from imagegen.safety.age_subject import Subject
 _MINOR = {"looks", "age"}
 _CHILDREN = {*_MINOR, "family", "school"}
 _MENTIONED = {*_CHILDREN, "diminutives", "expecting", "perhaps_age", "implied", "foreign"}
-# The words of a sentence mean a minor together; nobody knows whom, so that nothing is remembered.
-_LEARNT = {"learnt"}
 _RELATIVES = {"family", "diminutives", "pets"}
 _NOT_GROWN = {*_MINOR, "school", "perhaps_age", "codes", "wishes"}
 _NUDITY_OR_SEX = {"sexual", "nudity"}
@@ -163,11 +161,17 @@ def lessons_of_adults(topics: AbstractSet[str], *, is_grown: bool) -> set[str]:
 
 def find_in_sentence(topics: Topics) -> Iterator[Finding]:
     """Yield the findings on the topics of one sentence."""
+    speaks_of_a_minor = False
     for finding in _find_in_sentence(topics.names):
-        if finding.rule.startswith("minor") and topics.subjects:
+        is_minor = finding.rule.startswith("minor")
+        speaks_of_a_minor |= is_minor
+        if is_minor and topics.subjects:
             yield from (replace(finding, subject=subject) for subject in sorted(topics.subjects))
         else:
             yield finding
+    # Weighed words do not say who is meant, so nothing is remembered of anybody.
+    if "learnt" in topics.names and not speaks_of_a_minor:
+        yield _safe_only("minor_mentioned")
 
 
 def _find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
@@ -183,7 +187,7 @@ def _find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
     if (topics & _CHILDREN and is_sexual) or (topics & _MINOR and topics & _CLOTHES_OR_BODY):
         yield _refused(rule="minor_sexual")
     yield from _consent_findings(topics, is_sexual=is_sexual)
-    if topics & (_MENTIONED | _LEARNT) or _is_implied(topics):
+    if topics & _MENTIONED or _is_implied(topics):
         yield _safe_only("minor_mentioned")
     if "names" in topics:
         yield _safe_only("real_person")
