@@ -15,18 +15,22 @@ from importlib.resources import files
 
 from imagegen import morphology
 from imagegen.safety import numbers
-from imagegen.safety.normalise import NormalisedSentence, NormalisedWord
+from imagegen.safety.normalise import NormalisedSentence
 
 BIAS = "bias"
 # Of the lines that it was not learnt from, about one harmless one in a hundred has a higher score.
-_THRESHOLD = 1.6
+_THRESHOLD = 1.2
+_MIN_WORDS = 3
 _START, _END = "^", "$"
-_NUMBERS = ((3, "#few"), (10, "#digit"), (18, "#teens"), (19, "#eighteen"), (100, "#grown"))
-_BIRTHS_OF_MINORS = range(2008, 2030)
 
 
 def speak_of_a_minor(sentence: NormalisedSentence, topics: AbstractSet[str]) -> bool:
-    """Whether the words of a sentence and its topics of the lexicon together mean a minor."""
+    """Whether the words of a sentence and its topics of the lexicon together mean a minor.
+
+    Sentences with a number, and those of one or two words, are for the rules alone.
+    """
+    if len(sentence.words) < _MIN_WORDS or any(map(numbers.number_of, sentence.words)):
+        return False
     weights = _weights()
     known = [weights[each] for each in features(sentence, topics) if each in weights]
     return weights[BIAS] + math.fsum(known) / math.sqrt(max(1, len(known))) > _THRESHOLD
@@ -34,7 +38,7 @@ def speak_of_a_minor(sentence: NormalisedSentence, topics: AbstractSet[str]) -> 
 
 def features(sentence: NormalisedSentence, topics: AbstractSet[str]) -> frozenset[str]:
     """Return what of a sentence has a weight."""
-    words = [_word(word) for word in sentence.words]
+    words = [morphology.lemmas(word.plain)[0] for word in sentence.words]
     pairs = itertools.pairwise((_START, *words, _END))
     return frozenset((*words, *map(" ".join, pairs), *_topics(topics)))
 
@@ -43,17 +47,6 @@ def _topics(topics: AbstractSet[str]) -> Iterator[str]:
     names = sorted(topics)
     yield from (f"<{name}>" for name in names)
     yield from (f"<{one}> <{other}>" for one, other in itertools.combinations(names, 2))
-
-
-def _word(word: NormalisedWord) -> str:
-    number = numbers.number_of(word)
-    return morphology.lemmas(word.plain)[0] if number is None else _kind(number.value)
-
-
-def _kind(number: int) -> str:
-    if number in _BIRTHS_OF_MINORS:
-        return "#birth"
-    return next((kind for below, kind in _NUMBERS if number < below), "#many")
 
 
 @functools.cache

@@ -246,7 +246,8 @@ class Screen:
 
     def _topics_of(self, sentence: NormalisedSentence, role: Role, named: Forms) -> Topics:
         names = set(self._lexicon.topics(searchable_line(sentence)))
-        is_learnt = learnt_words.speak_of_a_minor(sentence, names)
+        # "It's a new car. She is 15": of what was named before, the words say nothing.
+        is_learnt = not named and learnt_words.speak_of_a_minor(sentence, names)
         if any(self._squeezed.are_in(row) for row in written_rows(sentence.words)):
             names.add("codes")
         ages = [*age_detection.ages_in(sentence, self._today(), named_before=named)]

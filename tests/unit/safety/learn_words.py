@@ -38,6 +38,9 @@ def examples() -> Iterator[Example]:
     for name, label in (("mentions", 1), ("harmless", 0)):
         for text in (LISTS / "learnt" / f"{name}.txt").read_text("utf-8").splitlines():
             yield features_of(text), label
+    for text in (LISTS.parent / "harmless.txt").read_text("utf-8").splitlines():
+        if text and text[0] not in "#~":
+            yield features_of(text), 0
     for name in ("mentions", "harmless", "dialogs"):
         for path in (LISTS / f"{name}.jsonl", LISTS / "later" / f"{name}.jsonl"):
             for row in map(json.loads, path.read_text("utf-8").splitlines()):
