@@ -1,6 +1,6 @@
 """Whether the words of a sentence together speak of a minor, by weights learnt from open lists; pure.
 
-It sees what no single rule knows: "mom will come check if I'm in bed". The weights are those of a
+It sees what no single rule knows: "my mom does not know I have this account". The weights are those of a
 logistic regression over words, pairs of neighbouring words, topics and pairs of topics. They are
 learnt by `python -m tests.unit.safety.learn_words`, which is to be run after a change of the lists
 or of the lexicon.
@@ -18,7 +18,7 @@ from imagegen.safety import numbers
 from imagegen.safety.normalise import NormalisedSentence
 
 BIAS = "bias"
-# Of the lines that it was not learnt from, about one harmless one in a hundred has a higher score.
+# Of 416 harmless lines that it was not learnt from, none that was clear before has a higher score.
 _THRESHOLD = 1.2
 _MIN_WORDS = 3
 _START, _END = "^", "$"

@@ -7,7 +7,6 @@ from imagegen.safety.screen import ScreenVerdict, shared_screen
 
 MINOR = Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="minor_mentioned")
 SENTENCES = [
-    "mom will come look if I'm in bed by nine",
     "my mom does not know I have this account",
     "родители думают, что я в кружке",
     "мама проверит, сделал ли я уроки",
