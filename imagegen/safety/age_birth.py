@@ -55,7 +55,9 @@ def is_short_year(context: NumberContext) -> bool:
     """Whether a number may be a year in two digits: "десятого года", "я 09-го, а ты?"."""
     if not context.number.is_ordinal or context.value not in TWO_DIGITS:
         return False
-    is_of_somebody = context.words_before[-1:] == ("я",) and not context.after
+    is_of_somebody = not context.after and (
+        context.words_before[-1:] == ("я",) or context.words_before[-2:] == ("я", "с")
+    )
     return bool(context.word_after & {"год", "года"} or is_of_somebody)
 
 

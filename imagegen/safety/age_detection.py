@@ -136,6 +136,11 @@ def is_long_ago(sentence: NormalisedSentence) -> bool:
     )
 
 
+def names_grown_years(sentence: NormalisedSentence) -> bool:
+    """Whether a number of a sentence may be the age of an adult, of which a part is told."""
+    return any(ADULT <= each.value < _MAX_AGE for each in age_context.numbers_in(sentence))
+
+
 def minors(sentence: NormalisedSentence, today: dt.date) -> list[Age]:
     """Return the ages below 18 that a sentence mentions."""
     return [age for age in ages_in(sentence, today) if age.is_minor]

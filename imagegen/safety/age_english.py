@@ -35,6 +35,7 @@ _SPAN_BEFORE = word_set(
 )
 _SPAN_AFTER = word_set(
     "ago later since together before experience apart with of as married divorced widowed single sober clean strong running straight"
+    " love forever down passed"
 )
 _FILLERS = word_set(
     "also um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
@@ -150,7 +151,8 @@ def _has_age_word(context: NumberContext) -> bool:
     if context.word_before & {"act", "play", "pretend"} and not context.after:
         return context.value in _TEENS
     if context.word_before & _TURNING:
-        return not _is_counted(context)
+        is_of_a_couple = context.word_after & _YEARS and context.near(frozenset({"we"}), before=3)
+        return not _is_counted(context) and not is_of_a_couple
     if context.word_before & _AGED or (
         context.near(_AGED, before=4)
         and context.word_before & {"of", "is", "это", "s", "my", "between", "and", "from", "to"}

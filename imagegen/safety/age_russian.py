@@ -188,9 +188,11 @@ def is_span(context: NumberContext) -> bool:
         return True  # "десять лет не виделись"
     if ("нам", "с") in itertools.pairwise(context.words_before):
         return True  # "нам с женой 15 лет"
-    where = context.words_after[2] if len(context.words_after) > 2 else ""
-    if context.second_after & {"в", "на", "из"} and morphology.is_inanimate(where):
-        return not where.startswith("школ")  # "15 лет в логистике", "в бочке"
+    where = context.words_after[2:4]  # "15 лет в логистике", "в одной бочке"
+    if where and morphology.is_adjective(where[0]):
+        where = where[1:]
+    if context.second_after & {"в", "на", "из"} and any(map(morphology.is_inanimate, where[:1])):
+        return not where[0].startswith("школ")
     if any(map(morphology.is_verb, context.clause_before)) or any(
         map(morphology.is_verb, context.words_after[1:2])
     ):

@@ -34,8 +34,8 @@ _EAST_ASIAN = (
     (re.compile(rf"{_HAN_TEENS}\s?(?:[岁歲歳才]|살)"), " 15 years old "),
     (
         re.compile(
-            "小学|小學|初中|初[一二三]|高中|高[一二三]|中学|中學|高校|年生|未成年|[没沒未]满十八|女孩|男孩|少女|少年"
-            "|孩子|女儿|女兒|儿子|兒子|子供|子ども|娘が|息子|초등|중학|고등학|미성년|소녀|아이가|열[^ ]{0,2}\\s?살"
+            "小学|小學|初中|初[一二三]|高中|高[一二三1-3]|中[1-3](?![0-9])|中学|中學|高校|年生|未成年|[没沒未]满十八|女孩|男孩|少女|少年"
+            "|孩子|女儿|女兒|儿子|兒子|子供|子ども|娘が|息子|초등|중학|고등학|[초중고][1-6](?![0-9])|미성년|소녀|아이가|열[^ ]{0,2}\\s?살"
         ),
         " pupil ",
     ),
@@ -56,8 +56,11 @@ _IN_OTHER_WORDS = (
         "",
     ),
     (re.compile(r"(?i)(?<!полу)\bгод(?:оч|к|ик)\w*"), "лет"),
-    # "going on fifteen", "all of 15"
-    (re.compile(rf"(?i)(?<!\d )\b(?:going on|all of)\s+(?={_TEENS})"), "just "),
+    # "going on fifteen", "all of 15", "I am but fourteen"
+    (
+        re.compile(rf"(?i)(?<!\d )\b(?:going on|all of|(?<=m )but|(?<=is )but)\s+(?={_TEENS})"),
+        "just ",
+    ),
     (re.compile(r"(?i)\{\{char\}\}"), "your character"),
     (re.compile(r"(?i)\{\{user\}\}"), "my character"),
     (re.compile(r"(?i)\b(?:появил|увидел)(\w*) (?:на )?свет\b"), r"родил\1"),

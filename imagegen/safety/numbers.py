@@ -122,6 +122,10 @@ _FOREIGN = {
     "lat": "piec szesc siedem osiem dziewiec dziesiec jedenascie dwanascie trzynascie czternascie"
     " pietnascie szesnascie siedemnascie",
     "let": "pet sest sedm osm devet deset jedenact dvanact trinact ctrnact patnact sestnact sedmnact",
+    "ar": "fem sex sju atta nio tio elva tolv tretton fjorton femton sexton sjutton syv otte ni elleve tretten fjorten"
+    " femten seksten sytten",
+    "ani": "cinci sase sapte opt noua zece unsprezece doisprezece treisprezece paisprezece cincisprezece"
+    " saisprezece saptesprezece",
     "jaar": "vijf zes zeven acht negen tien elf twaalf dertien veertien vijftien zestien zeventien",
 }
 _FOREIGN_OPENERS = {
@@ -137,7 +141,8 @@ _FOREIGN_TEENS = (
     "trece catorce dieciseis diecisiete treze catorze quatorze quinze dezesseis dezasseis dezessete dezassete douze"
     " treize dreizehn vierzehn funfzehn sechzehn siebzehn undici tredici quattordici quindici sedici diciassette"
     " jedenascie dwanascie trzynascie czternascie pietnascie szesnascie siedemnascie dertien veertien vijftien"
-    " zestien zeventien dvanact trinact ctrnact patnact sestnact sedmnact"
+    " zestien zeventien dvanact trinact ctrnact patnact sestnact sedmnact tretton fjorton femton sjutton tretten"
+    " fjorten femten seksten sytten treisprezece paisprezece cincisprezece saisprezece saptesprezece"
 )
 _TURKISH = [
     "bes",

@@ -161,11 +161,17 @@ def lessons_of_adults(topics: AbstractSet[str], *, is_grown: bool) -> set[str]:
 
 def find_in_sentence(topics: Topics) -> Iterator[Finding]:
     """Yield the findings on the topics of one sentence."""
+    speaks_of_a_minor = False
     for finding in _find_in_sentence(topics.names):
-        if finding.rule.startswith("minor") and topics.subjects:
+        is_minor = finding.rule.startswith("minor")
+        speaks_of_a_minor |= is_minor
+        if is_minor and topics.subjects:
             yield from (replace(finding, subject=subject) for subject in sorted(topics.subjects))
         else:
             yield finding
+    # Weighed words do not say who is meant, so nothing is remembered of anybody.
+    if "learnt" in topics.names and not speaks_of_a_minor:
+        yield _safe_only("minor_mentioned")
 
 
 def _find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:

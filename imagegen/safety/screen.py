@@ -15,6 +15,7 @@ from imagegen.safety import (
     age_subject,
     age_things,
     dialog,
+    learnt_words,
     numbers,
     reading_time,
     rules,
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 # To be raised with every change of what is found: the safety audit stores which version refused.
-VERSION = "7"
+VERSION = "8"
 
 # A shorter word of the hard list may be a part of a harmless name.
 _MIN_CODE = 3
@@ -196,11 +197,15 @@ class Screen:
 
         `topics_read` are what `_read` has returned for the only message, None if it was not asked.
         """
-        topics = self._topics_by_sentence(messages, topics_read)
+        by_sentence = self._topics_by_sentence(messages, topics_read)
+        topics = [
+            # The weights were learnt from talk, and a prompt is none.
+            [*map(_without_learnt, part)]
+            if is_prompt
+            else [*part, *self._beside_request(message, part)]
+            for message, part in zip(messages, by_sentence, strict=True)
+        ]
         today = self._today()
-        for index, message in enumerate(messages):
-            if message.role == USER and not is_prompt:
-                topics[index].extend(self._beside_request(message.text, topics[index]))
         for index, no_ages in dialog.other_answers(messages):
             topics[index] = [replace(each, names=each.names - no_ages) for each in topics[index]]
         for index, answer in (
@@ -221,8 +226,7 @@ class Screen:
             for joined in read:
                 if new := joined.names - nearby:
                     topics[index].append(replace(joined, names=new))
-            if role == USER:
-                topics[index].extend(self._beside_request(text, read))
+            topics[index].extend(self._beside_request(Message(role=role, text=text), read))
         for index, roles in dialog.given_roles(messages):
             topics[index] = [
                 replace(each, subjects=roles if each.subjects else frozenset())
@@ -262,6 +266,8 @@ class Screen:
 
     def _topics_of(self, sentence: NormalisedSentence, role: Role, named: Forms) -> Topics:
         names = set(self._lexicon.topics(searchable_line(sentence)))
+        # "It's a new car. She is 15": of what was named before, the words say nothing.
+        is_learnt = not named and learnt_words.speak_of_a_minor(sentence, names)
         if any(self._squeezed.are_in(row) for row in written_rows(sentence.words)):
             names.add("codes")
         ages = [*age_detection.ages_in(sentence, self._today(), named_before=named)]
@@ -283,6 +289,8 @@ class Screen:
             subjects = frozenset(self._subjects(sentence, names, minors, role))
         if any(age.is_own for age in minors):
             names.add("own_age")
+        if is_learnt:
+            names.add("learnt")
         return Topics(names=names, subjects=subjects)
 
     def _age_topics(
@@ -298,7 +306,7 @@ class Screen:
         if is_spaced or any(age.is_certain for age in minors):
             yield "age"
         is_sum = names >= {"sums", "of_age"} and grown < _TWO
-        is_part = names >= {"ratios", "less"} and grown > 0
+        is_part = names >= {"ratios", "less"} and age_detection.names_grown_years(sentence)
         is_uncertain = any(not age.is_certain for age in minors)
         if is_sum or is_part or is_uncertain or age_detection.is_born_years_ago(sentence):
             yield "perhaps_age"
@@ -323,13 +331,18 @@ class Screen:
         elif "foreign" not in names:
             yield subject_of(age_subject.person_described(sentence) or Person.THIRD, role)
 
-    def _beside_request(self, text: str, topics: Sequence[Topics]) -> list[Topics]:
+    def _beside_request(self, message: Message, topics: Sequence[Topics]) -> list[Topics]:
         """Return what a user says of their own age in a sentence that asks for a picture.
 
         Each clause is read as a sentence of its own: "I'm 15 show me a photo" has no show of 15 years.
-        `topics` are those of the text.
+        `topics` are those of the message.
         """
-        if not any(each.names & rules.ASKING for each in topics) or not needs_reading(text):
+        text = message.text
+        if (
+            message.role != USER
+            or not any(each.names & rules.ASKING for each in topics)
+            or not needs_reading(text)
+        ):
             return []
         clauses = itertools.chain.from_iterable(
             clauses_beside(sentence, self._topics_in)
@@ -351,6 +364,10 @@ def _message(message: str | Message) -> Message:
     if isinstance(message, str):
         return Message(role=USER, text=visible(message))
     return message.model_copy(update={"text": visible(message.text)})
+
+
+def _without_learnt(topics: Topics) -> Topics:
+    return replace(topics, names=topics.names - {"learnt"})
 
 
 def _without_surnames(message: Message) -> Message:

@@ -23,7 +23,7 @@ _AFTER_A_PERSON = word_set(
 _NOTES, _OF_CHORDS = word_set("d e f g"), word_set("then потом chord chords аккорд major")
 # What a school of children belongs to.
 _PLACES = word_set(
-    "город район село деревня поселок двор улица год день номер век искусство край область страна час утро"
+    "город район село деревня поселок двор улица год день номер век искусство край область страна час утро отряд лагерь дружина звено"
 )
 _DETERMINERS = word_set("the a my our your his her their this that it")
 _AFTER_AN_INFANT = word_set("is was has boy girl sleeps cries needs s food shower clothes bump")
@@ -143,12 +143,12 @@ def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
 
 
 def _schools_of_subjects(sentence: NormalisedSentence) -> Iterator[int]:
-    """Yield the indices of schools of one subject, which adults visit too: "школа танго"."""
+    """Yield the indices of schools and pioneers of one subject: "школа танго", "пионер авиации"."""
     for at, (word, after) in enumerate(itertools.pairwise(sentence.words)):
-        if not word.plain.startswith("школ") or at in sentence.ends:
+        if not word.plain.startswith(("школ", "пионер")) or at in sentence.ends:
             continue
         is_subject = morphology.is_inanimate(after.plain) and morphology.is_genitive(after.plain)
-        if is_subject and forms_of(word) & {"школа"} and not forms_of(after) & _PLACES:
+        if is_subject and forms_of(word) & {"школа", "пионер"} and not forms_of(after) & _PLACES:
             yield at
 
 

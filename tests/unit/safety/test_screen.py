@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from imagegen import morphology
 from imagegen.safety.normalise import plain
-from imagegen.safety.screen import ScreenVerdict, shared_screen
+from imagegen.safety.screen import Finding, ScreenVerdict, shared_screen
 
 HERE = Path(__file__).parent
 SCREEN = shared_screen()
@@ -29,6 +29,7 @@ MENTIONS = [line.removeprefix("~ ") for line in _lines("harmless.txt") if line.s
 # Unknown names are known by their capitals, which a disguise may take away.
 OF_MINORS = [line for line in MENTIONS if SCREEN.conversation(line).rule == "minor_mentioned"]
 FORBIDDEN = _lines("forbidden.txt")
+BY_WEIGHED_WORDS = Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="minor_mentioned")
 HELPLESS = _lines("helpless.txt")
 
 
@@ -152,7 +153,8 @@ def test_normalising_twice_is_normalising_once(text: str) -> None:
 @given(st.text(max_size=300))
 def test_any_text_is_read(text: str) -> None:
     assert SCREEN.conversation(text).verdict in ScreenVerdict
-    assert SCREEN.prompt(text).verdict >= SCREEN.conversation(text).verdict
+    if SCREEN.conversation(text) != BY_WEIGHED_WORDS:  # those do not count in a prompt
+        assert SCREEN.prompt(text).verdict >= SCREEN.conversation(text).verdict
 
 
 @settings(max_examples=60)
