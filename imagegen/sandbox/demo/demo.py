@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -87,7 +87,9 @@ def run_demo(options: DemoOptions, console: Console) -> None:
             options=options,
             library=library,
             personas=personas,
-            servers=servers,
+            # The server has no TLS. A demo may be stopped at any moment, and of a connection that asks
+            # for TLS then, asyncpg leaves a future behind that asyncio reports.
+            servers=replace(servers, database_url=f"{servers.database_url}?sslmode=disable"),
             directory=directory,
             console=console,
             started=started,
