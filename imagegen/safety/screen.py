@@ -105,6 +105,14 @@ class Screen:
         """Return all findings on messages, the oldest first, each once; a plain text is the user's."""
         return [*dict.fromkeys(self._conversation_findings(messages, own_names=(persona,)))]
 
+    def written(self, text: str) -> Finding:
+        """Return the worst finding on a text that a persona has for messages, such as a caption.
+
+        It is read as a message, but by rules alone: weighed words give no reason that its author
+        could mend.
+        """
+        return worst(self._conversation_findings([text], own_names=(), weighs_words=False))
+
     def prompt(self, text: str) -> Finding:
         """Return the worst finding on a prompt, where a mention of a minor is refused as a request is."""
         return worst(self.prompt_findings(text))
@@ -133,6 +141,7 @@ class Screen:
         *,
         own_names: Collection[str],
         is_prompt: bool = False,
+        weighs_words: bool = True,
         topics_read: list[Topics] | None = None,
     ) -> Iterator[Finding]:
         spoken = [*map(_message, messages)]
@@ -144,6 +153,7 @@ class Screen:
         topics = self._topics(
             spoken if is_prompt else [*map(_without_surnames, spoken)],
             is_prompt=is_prompt,
+            weighs_words=weighs_words,
             topics_read=topics_read,
         )
         topics_before: set[str] = set()
@@ -185,13 +195,20 @@ class Screen:
             [text],
             own_names=own_names,
             is_prompt=True,
+            # The weights were learnt from talk, and a prompt is none.
+            weighs_words=False,
             topics_read=topics_read if visible(text) == text else None,
         )
         if any(topics.names & rules.NEVER_IN_A_PROMPT for topics in topics_read):
             yield Finding(verdict=ScreenVerdict.REFUSED, rule="minor_drawn")
 
     def _topics(
-        self, messages: Sequence[Message], *, is_prompt: bool, topics_read: list[Topics] | None
+        self,
+        messages: Sequence[Message],
+        *,
+        is_prompt: bool,
+        weighs_words: bool,
+        topics_read: list[Topics] | None,
     ) -> list[list[Topics]]:
         """Return the topics of each message by sentence, and what it means by those before it.
 
@@ -199,10 +216,7 @@ class Screen:
         """
         by_sentence = self._topics_by_sentence(messages, topics_read)
         topics = [
-            # The weights were learnt from talk, and a prompt is none.
-            [*map(_without_learnt, part)]
-            if is_prompt
-            else [*part, *self._beside_request(message, part)]
+            part if is_prompt else [*part, *self._beside_request(message, part)]
             for message, part in zip(messages, by_sentence, strict=True)
         ]
         today = self._today()
@@ -232,7 +246,7 @@ class Screen:
                 replace(each, subjects=roles if each.subjects else frozenset())
                 for each in topics[index]
             ]
-        return topics
+        return topics if weighs_words else [[*map(_without_learnt, part)] for part in topics]
 
     def _topics_by_sentence(
         self, messages: Sequence[Message], topics_read: list[Topics] | None

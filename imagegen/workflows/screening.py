@@ -11,7 +11,7 @@ from pathlib import Path
 from imagegen.safety.clothing import is_bare
 from imagegen.safety.known_words import has_placeholder, unknown_words
 from imagegen.safety.rules import Finding, ScreenVerdict
-from imagegen.safety.screen import shared_screen, worst
+from imagegen.safety.screen import shared_screen
 from imagegen.workflows.errors import WorkflowFault
 from imagegen.workflows.graph import Graph, Link, Node
 from imagegen.workflows.graph_search import NodeInput, is_sampler, number_sources
@@ -66,7 +66,7 @@ def _check_persona(persona: Persona, toml: Path) -> None:
         if why is not None:
             raise WorkflowFault(toml, f"{key}: {why}")
     for caption in (*persona.captions.ru, *persona.captions.en):
-        finding = worst(shared_screen().findings(caption))
+        finding = shared_screen().written(caption)
         if finding.verdict is not ScreenVerdict.CLEAR:
             raise WorkflowFault(
                 toml, f"captions: breaks a ban ({finding.rule}): {_quoted(caption)}"

@@ -1,7 +1,7 @@
 """Learns the weights of words that speak of minors: `python -m tests.unit.safety.learn_words`.
 
-It reads the open lists and `lists/learnt`, and never the unread half. The same lists give the same
-weights. It takes some seconds of one core.
+It reads the open lists, `lists/learnt` and what shipped personas say, and never the unread half. The
+same lists give the same weights. It takes some seconds of one core.
 """
 
 import json
@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from imagegen import resources
 from imagegen.safety import topic_lexicon
 from imagegen.safety.learnt_words import BIAS, features
 from imagegen.safety.normalise import sentences
@@ -19,6 +20,7 @@ from imagegen.safety.notation import without_other_numbers
 from imagegen.safety.readings import searchable_line
 from imagegen.safety.unicode_text import visible
 from imagegen.safety.word_senses import in_adult_senses
+from imagegen.workflows.library import load_workflows
 
 LISTS = Path(__file__).parent / "lists"
 WEIGHTS = Path(__file__).parents[3] / "imagegen" / "safety" / "words" / "learnt.txt"
@@ -41,6 +43,8 @@ def examples() -> Iterator[Example]:
     for text in (LISTS.parent / "harmless.txt").read_text("utf-8").splitlines():
         if text and text[0] not in "#~":
             yield features_of(text), 0
+    for text in said_by_personas():
+        yield features_of(text), 0
     for name in ("mentions", "harmless", "dialogs"):
         for path in (LISTS / f"{name}.jsonl", LISTS / "later" / f"{name}.jsonl"):
             for row in map(json.loads, path.read_text("utf-8").splitlines()):
@@ -49,6 +53,12 @@ def examples() -> Iterator[Example]:
                     yield from (
                         (features_of(said["text"]), 1 - is_clear) for said in row["messages"]
                     )
+
+
+def said_by_personas() -> Iterator[str]:
+    """Yield the captions of the shipped personas."""
+    for workflow in load_workflows(resources.path("workflows")).workflows.values():
+        yield from (*workflow.persona.captions.ru, *workflow.persona.captions.en)
 
 
 def features_of(text: str) -> list[str]:

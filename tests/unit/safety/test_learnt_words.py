@@ -4,6 +4,7 @@ import pytest
 
 from imagegen.safety.rules import Finding
 from imagegen.safety.screen import ScreenVerdict, shared_screen
+from tests.unit.safety.learn_words import said_by_personas
 
 MINOR = Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="minor_mentioned")
 SENTENCES = [
@@ -38,3 +39,15 @@ def test_weighed_words_do_not_count_in_a_prompt(sentence: str) -> None:
 )
 def test_talk_of_parents_alone_is_clear(sentence: str) -> None:
     assert shared_screen().findings(sentence) == []
+
+
+def test_what_shipped_personas_say_keeps_no_picture_tame() -> None:
+    said = [*said_by_personas()]
+
+    assert said
+    assert [text for text in said if shared_screen().findings(text)] == []
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_a_persona_may_say_what_only_weighs(sentence: str) -> None:
+    assert shared_screen().written(sentence).verdict is ScreenVerdict.CLEAR
