@@ -104,11 +104,17 @@ class SandboxControlServer:
     def _reclassified(self, double: DoubleDrawing) -> DoubleDrawing:
         """Call a double unavoidable also if the host was out of reach before the first one began.
 
-        The worker that posted it had waited for it in vain, and may have given up just then.
+        The worker that posted it had waited for it in vain, and may have given up just then. The first
+        one is the one that was posted first: on a host that froze it may begin after the other.
         """
-        first, again = double.prompt_ids
-        host = next(host for host in self._hosts if host.name == double.hosts[0])
-        posted = min(each.when for each in host.posted if each.prompt_id == first)
+        posts = {
+            each.prompt_id: (each.when, host)
+            for host in self._hosts
+            for each in reversed(host.posted)
+            if each.prompt_id in double.prompt_ids
+        }
+        first, again = sorted(double.prompt_ids, key=lambda each: posts[each][0])
+        posted, host = posts[first]
         began = max(
             each.began
             for other in self._hosts
