@@ -1,35 +1,15 @@
 """Turns that come at the same time are counted together, and none is held up by another's dialog."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
-import pytest
 from asyncpg.connection import LoggedQuery
 from sqlalchemy import func, select, text
 
 from chatflow_hook import ChatFlowHook
 from chatflow_hook.tables import Dialog
-from tests.support import conversations, database_activity
 from tests.support.conversations import Sessions, turn
-from tests.support.patience import PATIENCE_S
 
 TURNS = 100
-
-
-@pytest.fixture
-async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]:
-    """A hook whose pictures are due at the fifth message."""
-    settings = conversations.hook_settings(
-        database_url, redis_url, image_trigger_min=5, image_trigger_max=5
-    )
-    async with ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook:
-        yield hook
-
-
-@pytest.fixture
-def queries() -> Iterator[list[LoggedQuery]]:
-    with database_activity.noted_queries() as queries:
-        yield queries
 
 
 async def say(hook: ChatFlowHook, count: int = TURNS) -> None:
