@@ -153,8 +153,12 @@ async def cancel_pressed(query):
         if asked is None or asked.from_user.id != query.from_user.id:
             await query.answer(text_for(query, "not_yours"), show_alert=True)
             return
-    was_open = await hook.cancel(query.data.removeprefix("pic1:cancel:"))
-    await query.answer(text_for(query, "cancelled" if was_open else "too_late"))
+    picture_id = query.data.removeprefix("pic1:cancel:")
+    # The second press finds it cancelled by the first.
+    is_cancelled = (
+        await hook.cancel(picture_id) or (await hook.status(picture_id)).state == "cancelled"
+    )
+    await query.answer(text_for(query, "cancelled" if is_cancelled else "too_late"))
 
 
 async def picture_pressed(query):

@@ -107,7 +107,12 @@ function showTrouble() {
 
 function banner(state, words, lines) {
   if (!lines.length) return null;
-  return element("div", { class: `card ${state}`, role: "alert" }, element("strong", {}, words), element("ul", {}, lines.map(([name, why]) => element("li", {}, element("b", {}, name), ` ${why}`))));
+  return element("div", { class: `card ${state}`, role: "alert" }, element("strong", {}, words), element("ul", {}, lines.map(([name, why]) => element("li", {}, element("b", {}, name), " ", ...marked(why)))));
+}
+
+// What stands between backticks is a command or a setting.
+function marked(words) {
+  return words.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part));
 }
 
 function tile(words, number, state = "") {
