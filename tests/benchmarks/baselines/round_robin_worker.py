@@ -8,13 +8,18 @@ from collections.abc import Sequence
 
 from arq.cli import cli
 
-from imagegen.pool import pool
-from imagegen.pool.placement import Candidate
+from imagegen.pool import scheduler
+from imagegen.pool.placement import Candidate, choose_host
 
 _turn = {"last": ""}
 
 
-def next_in_turn(candidates: Sequence[Candidate], *, avoid_host: str | None = None) -> str | None:
+def next_in_turn(
+    candidates: Sequence[Candidate],
+    *,
+    avoid_host: str | None = None,
+    prefer_host: str | None = None,  # noqa: ARG001 (as of the choice that it replaces)
+) -> str | None:
     """Name the next free host after the last one, the less taken ones first."""
     free = [each for each in candidates if each.is_free and each.name != avoid_host]
     if not free:
@@ -26,6 +31,8 @@ def next_in_turn(candidates: Sequence[Candidate], *, avoid_host: str | None = No
 
 
 if __name__ == "__main__":
-    vars(pool)["choose_host"] = next_in_turn
+    if scheduler.choose_host is not choose_host:
+        raise SystemExit("hosts are not chosen there any more")
+    vars(scheduler)["choose_host"] = next_in_turn
     sys.argv = ["arq", "imagegen.worker.WorkerSettings"]
     cli()
