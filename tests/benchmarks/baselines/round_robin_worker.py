@@ -31,7 +31,7 @@ def next_in_turn(
 
 
 if __name__ == "__main__":
-    if scheduler.choose_host is not choose_host:
+    if vars(scheduler).get("choose_host") is not choose_host:
         raise SystemExit("hosts are not chosen there any more")
     vars(scheduler)["choose_host"] = next_in_turn
     sys.argv = ["arq", "imagegen.worker.WorkerSettings"]
