@@ -24,6 +24,11 @@ def is_counted(turn: Turn, counted: Sequence[int]) -> bool:
     return turn.message_count is not None and list(counted[-1:]) == [-turn.message_count]
 
 
+def is_known_again(turn: Turn) -> bool:
+    """Return whether the turn's message is recognised when it comes a second time."""
+    return turn.reply_to_message_id is not None or turn.message_count is not None
+
+
 def with_message(turn: Turn, message_count: int, counted: Sequence[int]) -> list[int]:
     """Return `counted` with the turn's message as its newest, and without the oldest ones."""
     message_id = turn.reply_to_message_id

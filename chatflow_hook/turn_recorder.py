@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
+import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatflow_hook import outbox
+from chatflow_hook import counting, outbox, sqlstates
 from chatflow_hook.batches import Batches
 from chatflow_hook.counter_check import CounterCheck
 from chatflow_hook.database import DATABASE_ERRORS, Database
@@ -36,6 +37,9 @@ STATEMENTS_END_EARLIER_S = 0.1
 # bot's takes 10 ms for each row, a batch is still over in time.
 _BATCH = 25
 _BATCHES_AT_ONCE = 4
+
+# The class of errors of a connection.
+_CONNECTION_LOST = "08"
 
 TurnCounts = Batches[PendingTurn, bool]
 
@@ -164,6 +168,10 @@ class TurnRecorder:
 
         If it fails, none is taken for counted: each then goes on in a transaction of its own, and
         fails by itself.
+
+        Raises:
+            DATABASE_ERRORS: it is unknown whether a turn was counted, and its message would not be
+                recognised if it was counted once more.
         """
 
         async def step(connection: AsyncConnection) -> Sequence[bool] | None:
@@ -185,7 +193,11 @@ class TurnRecorder:
         try:
             async with asyncio.timeout(left_s):
                 counted = await database.run_autocommitted(step)
-        except DATABASE_ERRORS:
+        except DATABASE_ERRORS as error:
+            if not _is_refused(error) and not all(
+                counting.is_known_again(each.turn) for each in pending
+            ):
+                raise
             counted = None
         return counted or [False] * len(pending)
 
@@ -214,4 +226,16 @@ def _log_trigger(turn: Turn, request: Request) -> None:
         persona=turn.persona[:MAX_PERSONA],
         message_count=request.message_count,
         request_id=str(request.id),
+    )
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether the server has refused a statement, which then has written nothing.
+
+    So is a connection called that broke in the middle of an answer: SQLAlchemy has to use it once
+    more to replace it.
+    """
+    state = sqlstates.sqlstate(error)
+    return isinstance(error, asyncpg.InternalClientError) or (
+        state is not None and not state.startswith(_CONNECTION_LOST)
     )

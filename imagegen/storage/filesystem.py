@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 import shutil
 import stat
 import tempfile
@@ -226,19 +225,17 @@ def _write_atomically(path: Path, data: bytes, *, mode: int) -> None:
 
     This holds for a reader in another process, and if this process is killed.
     """
-    temporary = path.with_name(f"tmp{secrets.token_hex(8)}")
-    # Only for its owner until it has its mode.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE.file)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 (pathlib opens no descriptor)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        temporary = Path(file.name)
+        try:
             file.write(data)
             file.flush()
-            os.fsync(descriptor)
-            os.fchmod(descriptor, mode)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink()
-        raise
+            os.fsync(file.fileno())
+            temporary.chmod(mode)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink()
+            raise
 
 
 def _erase(path: Path, older_than_s: float) -> bool:

@@ -15,6 +15,7 @@ class DatabaseProxy:
         self._is_open = asyncio.Event()
         self._is_open.set()
         self._connections: set[asyncio.Task[None]] = set()
+        self._answers_left: int | None = None
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
@@ -36,6 +37,10 @@ class DatabaseProxy:
     def resume(self) -> None:
         self._is_open.set()
 
+    def lose_answer(self, *, after: int) -> None:
+        """Let so many answers through, and break the connection at the next one, only once."""
+        self._answers_left = after
+
     async def _connected(
         self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter
     ) -> None:
@@ -48,12 +53,29 @@ class DatabaseProxy:
             with closing(to_server):
                 async with asyncio.TaskGroup() as both:
                     both.create_task(self._carry(client, to_server))
-                    both.create_task(self._carry(server, to_client))
+                    both.create_task(self._carry(server, to_client, is_answer=True))
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _is_lost(self) -> bool:
+        if self._answers_left is None:
+            return False
+        self._answers_left -= 1
+        if self._answers_left >= 0:
+            return False
+        self._answers_left = None
+        return True
+
+    async def _carry(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        is_answer: bool = False,
+    ) -> None:
         with suppress(OSError):
             while chunk := await reader.read(65536):
                 await self._is_open.wait()
+                if is_answer and self._is_lost():
+                    break
                 writer.write(chunk)
                 await writer.drain()
             writer.write_eof()

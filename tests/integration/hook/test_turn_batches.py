@@ -2,12 +2,16 @@
 
 import asyncio
 
+import pytest
 from asyncpg.connection import LoggedQuery
 from sqlalchemy import func, select, text
 
 from chatflow_hook import ChatFlowHook
 from chatflow_hook.tables import Dialog
+from tests.support import conversations
 from tests.support.conversations import Sessions, turn
+from tests.support.database_proxy import proxy_to
+from tests.support.patience import PATIENCE_S
 
 TURNS = 100
 
@@ -78,3 +82,22 @@ async def test_the_same_turn_twice_at_once_without_an_id_is_two_messages(
     await asyncio.gather(hook.on_turn(said), hook.on_turn(said))
 
     assert await messages(sessions) == 2
+
+
+@pytest.mark.parametrize("message_id", [None, 7], ids=["without an id", "with an id"])
+async def test_a_turn_whose_count_got_no_answer_counts_once(
+    database_url: str, redis_url: str, sessions: Sessions, message_id: int | None
+) -> None:
+    async with proxy_to(database_url) as (proxy, url):
+        settings = conversations.hook_settings(
+            url, redis_url, image_trigger_min=5, image_trigger_max=5
+        )
+        async with ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook:
+            await hook.on_turn(turn(1, reply_to_message_id=5))
+            await hook.on_turn(turn(1, reply_to_message_id=6))
+
+            # What is read is answered, and what is written is not.
+            proxy.lose_answer(after=1)
+            await hook.on_turn(turn(1, reply_to_message_id=message_id))
+
+    assert await messages(sessions) == 3
