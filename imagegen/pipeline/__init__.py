@@ -9,6 +9,7 @@
 - `image_spec.py`: what is drawn: the screened prompt, its rating and the seed
 - `safety_audit.py`: writes what the content screen finds
 - `generate.py`: from a claimed request to a stored image
+- `early_task.py`: work that begins before its result is needed
 - `image_fetch.py`: fetches what a prompt has made, as soon as its host names it
 - `warming.py`: makes a host load the models of a persona
 - `keep_warm.py`: does so on idle hosts, for personas that are kept warm

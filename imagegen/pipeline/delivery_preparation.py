@@ -1,14 +1,14 @@
 """What can be decided of a delivery before its image is there: while a host draws it."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chatflow_hook.turn import Rating
 from imagegen.errors import ImagegenError
 from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
+from imagegen.pipeline.early_task import EarlyTask
 from imagegen.pipeline.photo_message import Caption
 from imagegen.requests.claim import ClaimedRequest
 from imagegen.safety.rating import drawn_rating
@@ -28,7 +28,7 @@ class DeliveryPreparation:
 
     def __init__(self, context: JobContext) -> None:
         self._context = context
-        self._task: asyncio.Task[PreparedDelivery] | None = None
+        self._early = EarlyTask[PreparedDelivery](name="preparation")
 
     def begin(self, request: ClaimedRequest) -> None:
         """Begin to prepare, only once, and only for a chat and a picture at safe.
@@ -36,28 +36,21 @@ class DeliveryPreparation:
         For one above safe everything is asked when it is there, since that may have been revoked.
         """
         is_safe = drawn_rating(request.drawn_rating) is Rating.SAFE
-        if self._task is None and is_safe and request.chat_id is not None:
-            self._task = asyncio.create_task(prepare(self._context, request), name="preparation")
+        if is_safe and request.chat_id is not None and not self._early.has_begun:
+            self._early.begin(prepare(self._context, request))
 
     async def result(self, request: ClaimedRequest) -> PreparedDelivery:
         """Return what was prepared, or prepare it now.
 
         Raises as `prepare` does.
         """
-        if self._task is not None and drawn_rating(request.drawn_rating) is Rating.SAFE:
-            # What went wrong is tried once more.
-            with suppress(ImagegenError):
-                return await self._task
-        return await prepare(self._context, request)
+        is_safe = drawn_rating(request.drawn_rating) is Rating.SAFE
+        early = await self._early.result() if is_safe else None
+        return await prepare(self._context, request) if early is None else early
 
     async def end(self) -> None:
         """Cancel what is not done yet."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        await asyncio.wait({self._task})
-        if not self._task.cancelled():
-            self._task.exception()  # or asyncio would log that nobody has read it
+        await self._early.end()
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -10,8 +10,8 @@ from imagegen import image_file
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost
 from imagegen.comfy.history import OutputImage
-from imagegen.errors import ImagegenError
 from imagegen.image_file import BadImage, ImageFile
+from imagegen.pipeline.early_task import EarlyTask
 
 log = structlog.get_logger(__name__)
 
@@ -24,13 +24,14 @@ class ImageFetch:
 
     def __init__(self, *, most: int) -> None:
         self._most = most
-        self._early: tuple[Sequence[OutputImage], asyncio.Task[list[ImageFile]]] | None = None
+        self._named: Sequence[OutputImage] = ()
+        self._early = EarlyTask[list[ImageFile]](name="early fetch")
 
     def begin(self, host: HostClient, images: Sequence[OutputImage]) -> None:
         """Begin to fetch what the host has named, while its prompt still ends; only once."""
-        if self._early is None and images:
-            task = asyncio.create_task(self._fetch(host, images), name="early fetch")
-            self._early = images, task
+        if images and not self._early.has_begun:
+            self._named = images
+            self._early.begin(self._fetch(host, images))
 
     async def images(
         self, host: HostClient, outputs: Sequence[OutputImage | bytes]
@@ -39,21 +40,13 @@ class ImageFetch:
 
         Raises as `fetch_image` does.
         """
-        if self._early is not None and list(self._early[0]) == list(outputs):
-            # What went wrong before the end is tried once more.
-            with suppress(ImagegenError):
-                return await self._early[1]
-        return await self._fetch(host, outputs)
+        is_as_named = list(self._named) == list(outputs)
+        early = await self._early.result() if is_as_named else None
+        return await self._fetch(host, outputs) if early is None else early
 
     async def end(self) -> None:
         """Cancel what was begun and is not done yet."""
-        if self._early is None:
-            return
-        task = self._early[1]
-        task.cancel()
-        await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()  # or asyncio would log that nobody has read it
+        await self._early.end()
 
     async def _fetch(
         self, host: HostClient, outputs: Sequence[OutputImage | bytes]

@@ -68,7 +68,7 @@ class SlotRegistry(Protocol):
         """Say what is called with a host that has free slots again, after none was left."""
 
     def is_told_of(self, host: str) -> bool:
-        """Whether the host had no slot left, and what `tell` was given will be called with it."""
+        """Whether none of the host's slots was left, so that the callback of `tell` is still to come."""
 
     async def is_wanted(self, host: str) -> bool:
         """Whether another worker waits for one of the host's slots."""
@@ -176,7 +176,7 @@ class RedisSlotRegistry:
         self._on_room = on_room
 
     def is_told_of(self, host: str) -> bool:
-        """Whether the host had no slot left, and what `tell` was given will be called with it."""
+        """Whether none of the host's slots was left, so that the callback of `tell` is still to come."""
         return host in self._full
 
     async def take(

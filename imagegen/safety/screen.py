@@ -105,8 +105,8 @@ class Screen:
         """Return all findings on messages, the oldest first, each once; a plain text is the user's."""
         return [*dict.fromkeys(self._conversation_findings(messages, own_names=(persona,)))]
 
-    def written(self, text: str) -> Finding:
-        """Return the worst finding on a text that a persona has for messages, such as a caption.
+    def caption(self, text: str) -> Finding:
+        """Return the worst finding on a caption of a persona.
 
         It is read as a message, but by rules alone: weighed words give no reason that its author
         could mend.

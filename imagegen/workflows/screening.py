@@ -66,7 +66,7 @@ def _check_persona(persona: Persona, toml: Path) -> None:
         if why is not None:
             raise WorkflowFault(toml, f"{key}: {why}")
     for caption in (*persona.captions.ru, *persona.captions.en):
-        finding = shared_screen().written(caption)
+        finding = shared_screen().caption(caption)
         if finding.verdict is not ScreenVerdict.CLEAR:
             raise WorkflowFault(
                 toml, f"captions: breaks a ban ({finding.rule}): {_quoted(caption)}"

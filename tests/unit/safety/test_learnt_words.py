@@ -50,4 +50,4 @@ def test_what_shipped_personas_say_keeps_no_picture_tame() -> None:
 
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_a_persona_may_say_what_only_weighs(sentence: str) -> None:
-    assert shared_screen().written(sentence).verdict is ScreenVerdict.CLEAR
+    assert shared_screen().caption(sentence).verdict is ScreenVerdict.CLEAR
