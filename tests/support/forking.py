@@ -195,8 +195,9 @@ def _prepare_for_commands() -> None:
 
 
 def _prepare_for_tests(tests: list[str]) -> None:
-    # A process of xdist does this again, and finds all modules imported.
-    pytest.main(["--collect-only", "--quiet", "-n0", "-pno:cacheprovider", *tests])
+    # A process of xdist does this again, and finds all modules imported. Not captured: what a module
+    # keeps of sys.stdout at its import would be closed.
+    pytest.main(["--collect-only", "--quiet", "--capture=no", "-n0", "-pno:cacheprovider", *tests])
 
 
 if __name__ == "__main__":
