@@ -44,6 +44,7 @@ TurnCounts = Batches[PendingTurn, bool]
 class TurnRecorder:
     """Records turns; a failure is logged, and then nothing of the turn is kept.
 
+    Only a message whose turn's time is over while it is counted may be counted all the same.
     `timeout_s` is the time of one turn, in seconds. May be used in several threads.
     """
 
