@@ -41,6 +41,8 @@ _EXISTS: Mapping[Work, Exists] = {
     Work.CHAT_ENDS: select(literal(1)).where(chat_ends.IS_DUE).exists(),
     Work.FORGOTTEN_MESSAGES: select(ForgottenMessage).exists(),
 }
+# What the rows say goes on to hold when they have gone, until they are read again.
+_REMEMBERED = {Work.PAUSES, Work.HOST_ORDERS}
 # Built once, since it is asked every second. What is not asked for is not looked for.
 _DUE = DirectQuery(
     select(
@@ -56,8 +58,9 @@ class DueWork:
     """Sets the event of each kind of work when there is some; call `step` every `look_every_s`.
 
     An event is set once more when the work has gone, since a pause that has ended is also news. All
-    are set at the beginning, and while PostgreSQL cannot be asked: then each part of the worker finds
-    out by itself. Who does the work clears its event.
+    are set while PostgreSQL cannot be asked: then each part of the worker finds out by itself. At the
+    beginning those are set whose rows a part of the worker remembers: pauses, and orders for hosts.
+    Who does the work clears its event.
 
     `every_s` says how often each kind is looked for; the shortest of these is `look_every_s`, to the
     half of which the others are rounded. `silent_s`: how long nobody has written to a request that
@@ -80,7 +83,7 @@ class DueWork:
         self._asked_at = dict.fromkeys(every_s, float("-inf"))
         self._was_there: set[Work] = set()
         self._events = {work: asyncio.Event() for work in every_s}
-        self._set(self._events)
+        self._set(self._events.keys() & _REMEMBERED)
 
     def event(self, work: Work) -> asyncio.Event:
         """Return the event that is set when there is such work."""

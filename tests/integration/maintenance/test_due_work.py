@@ -52,8 +52,10 @@ def _taken(due_work: DueWork) -> set[Work]:
     return due
 
 
-async def test_at_the_beginning_all_work_is_due(due_work: DueWork) -> None:
-    assert _taken(due_work) == set(Work)
+async def test_at_the_beginning_only_that_is_due_which_the_worker_remembers(
+    due_work: DueWork,
+) -> None:
+    assert _taken(due_work) == {Work.PAUSES, Work.HOST_ORDERS}
 
 
 async def test_nothing_is_due_where_there_is_nothing(due_work: DueWork) -> None:
