@@ -156,7 +156,10 @@ async def test_pictures_are_shown_at_safe_only_and_to_those_who_have_signed_in(
     products: ProductFactory, sessions: Sessions
 ) -> None:
     port, open_port = free_port(), free_port()
-    async with products.start(**settings(port)) as product, status_visit.visiting(port) as visit:
+    async with (
+        products.start(longest_side=None, **settings(port)) as product,
+        status_visit.visiting(port) as visit,
+    ):
         request = await product.ask()
         await product.hook.wait(request, timeout=PATIENCE_S)
         address = f"pictures/{request.id}"
