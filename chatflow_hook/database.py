@@ -15,9 +15,10 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from chatflow_hook.compiled_statements import create_engine
 from chatflow_hook.database_url import Address
 from chatflow_hook.failures import cause_of
 from chatflow_hook.sqlstates import is_read_only, original, run_with_retries
@@ -87,7 +88,7 @@ def connect(address: Address) -> AsyncEngine:
     """Create an engine; opens no connection. The caller disposes of it."""
     limits = {"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S}
     return keep_usable(
-        create_async_engine(
+        create_engine(
             address.url,
             connect_args=limits | address.connect_args,
             pool_size=_CONNECTIONS,
