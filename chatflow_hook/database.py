@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -43,6 +43,14 @@ _CONNECTIONS = 10
 # A connection that was used so recently is taken for alive unless its socket is closed. A query at
 # each checkout, as pool_pre_ping sends, costs three more round trips.
 _PING_AFTER_S = 5.0
+# A third of the time of a turn, so that the turn still counts on a new connection.
+_PING_WITHIN_S = 0.3
+_PING_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 # The arrays of which asyncpg would ask each new connection what they are, by a query that takes
 # PostgreSQL 7 ms: oid, name, and oid and name of their elements. Those of text it knows by itself.
 _ARRAYS = (
@@ -99,15 +107,21 @@ def connect(address: Address) -> AsyncEngine:
     )
 
 
-def keep_usable(engine: AsyncEngine, *, clock: Callable[[], float] = time.monotonic) -> AsyncEngine:
+def keep_usable(
+    engine: AsyncEngine,
+    *,
+    ping_within_s: float = _PING_WITHIN_S,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncEngine:
     """Let the engine's pool hand out only connections that are of use, and return the engine.
 
-    A connection that is closed, or does not answer a ping after 5 s without use, is replaced when it
-    is taken from the pool. As soon as one proves to be read-only, it and all that were opened before
-    are replaced: their server may have been the primary until a failover. So they are if asyncpg
-    has lost count of what its connection does, as 0.29 has after the server's goodbye. A connection
-    is closed without waiting for the server's answer. A new one knows the arrays of our statements.
-    `clock` returns seconds.
+    A connection that is closed is replaced when it is taken from the pool. After 5 s without use it
+    is pinged first. If it does not answer within `ping_within_s`, it and all that were opened before
+    are replaced: a firewall or a load balancer may have forgotten them. So they are as soon as one
+    proves to be read-only, since their server may have been the primary until a failover, and if
+    asyncpg has lost count of what its connection does, as 0.29 has after the server's goodbye. A
+    connection is closed without waiting for the server's answer. A new one knows the arrays of our
+    statements. `clock` returns seconds.
     """
 
     def on_connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -121,7 +135,7 @@ def keep_usable(engine: AsyncEngine, *, clock: Callable[[], float] = time.monoto
             raise DisconnectionError
         now = clock()
         if now - entry.info.get("returned_at", now) > _PING_AFTER_S:
-            _ping(engine, connection)
+            _ping(connection, within_s=ping_within_s)
 
     def on_error(context: ExceptionContext) -> None:
         error = context.original_exception
@@ -258,9 +272,15 @@ class _Lease:
             self._driver_connection.terminate()
 
 
-def _ping(engine: AsyncEngine, connection: DBAPIConnection) -> None:
-    dialect = engine.sync_engine.dialect
+def _ping(connection: DBAPIConnection, *, within_s: float) -> None:
+    # Closed when the time is over. A statement that is cancelled instead would have asyncpg open
+    # another connection, over which it asks the server to stop.
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(within_s, connection.driver_connection.terminate)
     try:
-        dialect.do_ping(connection)
-    except (dialect.loaded_dbapi.Error, asyncpg.InternalClientError) as error:
-        raise DisconnectionError from error
+        # One message there and one back: nothing is prepared, which a pooler could mix up.
+        connection.run_async(lambda driver_connection: driver_connection.execute("SELECT 1"))
+    except _PING_ERRORS as error:
+        raise InvalidatePoolError from error
+    finally:
+        timer.cancel()

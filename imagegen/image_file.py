@@ -19,7 +19,7 @@ from functools import cache, cached_property
 from typing import TypeVar
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo, putchunk
+from PIL.PngImagePlugin import PngImageFile, PngInfo, putchunk
 
 from imagegen.errors import Rejected
 
@@ -195,8 +195,10 @@ def _read(image: Image.Image, data: bytes) -> ImageFile:
     width, height = image.size
     # A JPEG with several images calls itself MPO.
     format_ = "JPEG" if image.format == "MPO" else str(image.format)
-    if format_ != "PNG":
+    if not isinstance(image, PngImageFile):
         data = _encoded_again(image, format_)
+    elif not image.tile:  # it has no IDAT
+        raise BadImage("the host's file is no picture: it has no pixels")
     return ImageFile(data=data, format=format_.lower(), width=width, height=height)
 
 

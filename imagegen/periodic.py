@@ -17,7 +17,7 @@ _STOP_TIMEOUT_S = 1.0
 @asynccontextmanager
 async def every(  # noqa: PLR0913 (how it waits, all by name)
     seconds: float,
-    step: Callable[[], Awaitable[None]],
+    step: Callable[[], Awaitable[bool | None]],
     *,
     name: str,
     delay_s: float = 0.0,
@@ -26,8 +26,8 @@ async def every(  # noqa: PLR0913 (how it waits, all by name)
 ) -> AsyncIterator[None]:
     """Await `step()` after `delay_s` and then again `seconds` after each end, until the block ends.
 
-    `due`, if given, is waited for and cleared before each step, and set again by a step that fails;
-    after `due_within_s`, None for never, a step comes all the same.
+    `due`, if given, is waited for and cleared before each step, and set again by a step that fails
+    or returns True; after `due_within_s`, None for never, a step comes all the same.
     An exception of a step is logged, with a traceback if it is none of ours, and the next step
     comes as usual. At the end of the block the running step is cancelled and waited for, one second
     at most. `name` is the name of the task.
@@ -40,7 +40,7 @@ async def every(  # noqa: PLR0913 (how it waits, all by name)
         while not is_over.done():
             if due is not None:
                 await _until_set(due, due_within_s)
-            if not await _is_done(step, name) and due is not None:
+            if await _is_due_again(step, name) and due is not None:
                 due.set()
             await asyncio.wait({is_over}, timeout=seconds)
 
@@ -70,13 +70,11 @@ async def _until_set(due: asyncio.Event, within_s: float | None) -> None:
     due.clear()
 
 
-async def _is_done(step: Callable[[], Awaitable[None]], name: str) -> bool:
+async def _is_due_again(step: Callable[[], Awaitable[bool | None]], name: str) -> bool:
     try:
-        await step()
+        return bool(await step())
     except ImagegenError as error:
         log.log(error.level, "a step waits", task=name, code=error.code, why=error.sentence)
     except Exception:
         log.exception("a step failed", task=name)
-    else:
-        return True
-    return False
+    return True

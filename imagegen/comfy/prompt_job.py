@@ -55,8 +55,9 @@ class PromptJob:
     `on_progress` is called with the share that is done, 0 to 1. `on_preview`, if given, is called
     with the sampler's previews. `on_gpus` is called with how busy each GPU of the host is, 0 to 1,
     if the host tells it. `on_images` is called with the files that `node` has made as soon as the
-    host names them; whether the prompt ends well is not known then. `on_queue` is called with the number of prompts that the host has,
-    those of others included, whenever it tells; `on_begin` when it begins to draw the prompt.
+    host names them; whether the prompt ends well is not known then. `on_queue` is called with the
+    number of prompts that the host has, those of others included, whenever it tells; `on_begin`
+    when it begins to draw the prompt.
     `are_models_loaded` is called at that moment, before `on_begin`: False gives the host the time
     of `loading_s` until the first step of a sampler.
     `gives_up_place` is called with the number of prompts before this one when it has waited for

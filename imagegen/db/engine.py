@@ -30,6 +30,8 @@ AnyRow = Row[*tuple[Any, ...]]
 _CONNECT_TIMEOUT_S = 5.0
 DEFAULT_POOL_SIZE = 10
 _COMMAND_TIMEOUT_S = 15.0
+# Shorter than that: a connection that the network has forgotten is to cost no request an attempt.
+_PING_WITHIN_S = 2.0
 # How long to wait for a connection of the pool while all are in use.
 _POOL_TIMEOUT_S = 10.0
 # Before a transaction is run again that has lost to another one.
@@ -90,11 +92,13 @@ def connect(
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=_POOL_TIMEOUT_S,
-            # One that was used just now has its statements prepared, and needs no ping.
+            # One that was used just now has its statements prepared, and needs no ping. The others
+            # rest for hours, so a firewall may have forgotten them when they are needed.
             pool_use_lifo=True,
             # Errors are logged and must not contain what people wrote.
             hide_parameters=True,
-        )
+        ),
+        ping_within_s=_PING_WITHIN_S,
     )
 
 

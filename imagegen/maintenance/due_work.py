@@ -41,7 +41,7 @@ _EXISTS: Mapping[Work, Exists] = {
     Work.CHAT_ENDS: select(literal(1)).where(chat_ends.IS_DUE).exists(),
     Work.FORGOTTEN_MESSAGES: select(ForgottenMessage).exists(),
 }
-# Built once, since it is asked every second. What is not asked for is not looked for.
+# Built once, since it is asked every 1.5 s. What is not asked for is not looked for.
 _DUE = DirectQuery(
     select(
         *(
@@ -55,12 +55,10 @@ _DUE = DirectQuery(
 class DueWork:
     """Sets the event of each kind of work when there is some; call `step` every `look_every_s`.
 
-    An event is set once more when the work has gone, since a pause that has ended is also news. All
-    are set while PostgreSQL cannot be asked: then each part of the worker finds out by itself. Who
-    does the work clears its event.
-
-    Pauses are due from the beginning, so that they are known before the first picture. The first
-    look also sets what a part of the worker remembers, since that may have gone just before it.
+    Who does the work clears its event, and sets it again while it goes by what it has read, such as a
+    pause: that a row is gone sets no event. So pauses and orders for hosts are due from the
+    beginning. All are set while PostgreSQL cannot be asked: then each part of the worker finds out by
+    itself.
 
     `every_s` says how often each kind is looked for; the shortest of these is `look_every_s`, to the
     half of which the others are rounded. `silent_s`: how long nobody has written to a request that
@@ -81,9 +79,8 @@ class DueWork:
         self.look_every_s = min(every_s.values())
         self._clock = clock
         self._asked_at = dict.fromkeys(every_s, float("-inf"))
-        self._was_there: set[Work] = {Work.PAUSES, Work.HOST_ORDERS}
         self._events = {work: asyncio.Event() for work in every_s}
-        self._set({Work.PAUSES})
+        self._set({Work.PAUSES, Work.HOST_ORDERS})
 
     def event(self, work: Work) -> asyncio.Event:
         """Return the event that is set when there is such work."""
@@ -110,9 +107,7 @@ class DueWork:
         except Unavailable:
             self._set(asked)
             raise
-        there = {work for work in asked if getattr(row, work)}
-        self._set(there | (self._was_there & asked))
-        self._was_there = (self._was_there - asked) | there
+        self._set(work for work in asked if getattr(row, work))
 
     def _set(self, works: Iterable[Work]) -> None:
         for work in works:

@@ -55,7 +55,7 @@ class DeliveryPreparation:
 
 @asynccontextmanager
 async def preparing(context: JobContext) -> AsyncIterator[DeliveryPreparation]:
-    """Yield what prepares a delivery; nothing of it goes on after the block."""
+    """Yield what prepares a delivery; what is not done at the end of the block is cancelled."""
     preparation = DeliveryPreparation(context)
     try:
         yield preparation

@@ -33,9 +33,9 @@ class Paused(Unavailable):
 class PauseGate:
     """Keeps queued requests from being drawn while their persona or kind is paused.
 
-    `step` reads the pauses and is to be called every 1.5 s. A worker that cannot read them goes on
-    by those that it has read. `max_age_s`: at so many seconds a request expires, also while it is
-    paused; 0 for never.
+    `step` reads the pauses and is to be called within 1.5 s of a new one. A worker that cannot read
+    them goes on by those that it has read. `max_age_s`: at so many seconds a request expires, also
+    while it is paused; 0 for never.
     """
 
     def __init__(self, pauses: Pauses, *, max_age_s: float) -> None:
@@ -44,8 +44,10 @@ class PauseGate:
         self._active: Sequence[Pause] = ()
         self._held = 0
 
-    async def step(self) -> None:
+    async def step(self) -> bool:
         """Read the pauses, and log those that have begun or ended.
+
+        Returns True while there is any: then call it again after 1.5 s, or its end would go unseen.
 
         Raises:
             Unavailable: PostgreSQL is away or not migrated.
@@ -58,6 +60,7 @@ class PauseGate:
             if pause not in self._active:
                 changes_log.info("resumed", scope=pause.scope.value, name=pause.name)
         self._held = await self._pauses.count_held() if self._active else 0
+        return bool(self._active)
 
     async def why_held(self) -> str | None:
         """Return what is paused and how to resume it, None if nothing is; a check of readiness."""

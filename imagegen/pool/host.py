@@ -131,14 +131,12 @@ class PooledHost:
         """Whether other workers hold all slots that this one does not hold."""
         return self.room == 0
 
-    def has_slot(self) -> bool:
-        """Whether a slot is left, whatever the host's health."""
-        return self.taken < self.slots and not self.is_full_elsewhere
-
     def is_free(self) -> bool:
         """Whether a slot may be lent now for a new prompt."""
-        # First what is False for most hosts when callers wait: it is asked of all hosts at each change.
-        if not self.has_slot() or self.use is not HostUse.ACTIVE or self.is_being_cleared:
+        # First what is so for most hosts when callers wait: it is asked of all hosts at each change.
+        if self.taken >= self.slots or self.is_full_elsewhere:
+            return False
+        if self.use is not HostUse.ACTIVE or self.is_being_cleared:
             return False
         return self.taken < self.health.usable_slots(self.slots)
 

@@ -43,7 +43,7 @@ class HostUsage:
     strays: int
 
 
-# Built once, since it is asked every two seconds.
+# Built once, since it is asked every two seconds while there are orders or names in the DNS.
 _ORDERS = DirectQuery(select(*ComfyuiHost.__table__.columns).order_by(ComfyuiHost.name))
 
 

@@ -75,8 +75,12 @@ class PoolMembership:
         members, self._members = self._members, {}
         await asyncio.gather(*(client.aclose() for _, client in members.values()))
 
-    async def step(self) -> None:
-        """Read the orders and the DNS records once, and change the pool accordingly."""
+    async def step(self) -> bool:
+        """Read the orders and the DNS records once, and change the pool accordingly.
+
+        Returns True if it has to be called again although nobody gives an order: there is one, which
+        may go, or a host is leaving.
+        """
         await asyncio.gather(
             self._read_orders(),
             *(self._resolve(name, family) for name in self._dns_names for family in FAMILIES),
@@ -92,6 +96,7 @@ class PoolMembership:
             if await self._may_leave(status):
                 await self._remove(status.name)
         self._is_first_step = False
+        return bool(self._orders or leaving)
 
     async def _read_orders(self) -> None:
         try:

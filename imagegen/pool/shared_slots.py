@@ -184,8 +184,10 @@ class RedisSlotRegistry:
     ) -> RedisSlot | None:
         """Take one of the `slots` of a host; None if the workers together hold all of them.
 
-        `is_in_use`: its prompt is on the host already, so it is taken also if none is left. While Redis is away the slot is granted without a lease. If Redis grants the
-        slot after the call was cancelled, it is released at once.
+        Who gets none is told when a slot is free, and so is who `wants_more` and gets the last one.
+        `is_in_use`: its prompt is on the host already, so it is taken also if none is left. While
+        Redis is away the slot is granted without a lease. If Redis grants the slot after the call
+        was cancelled, it is released at once.
         """
         # In a task of its own: if the call to Redis were cancelled, Redis could still grant the
         # lease, and nobody would know of it.

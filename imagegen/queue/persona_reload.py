@@ -62,8 +62,13 @@ class PersonaReload:
     def listen_for_sighup(self) -> None:
         """Reload after each SIGHUP, unless it is a terminal that would send it at its end."""
         loop = asyncio.get_running_loop()
+
+        def on_signal(*_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed, and so is the worker
+                loop.call_soon_threadsafe(self.ask)
+
         if sys.stdin is None or not sys.stdin.isatty():
-            signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self.ask))
+            signal.signal(signal.SIGHUP, on_signal)
 
     def ask(self) -> None:
         """Reload at the next step."""

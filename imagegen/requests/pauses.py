@@ -59,7 +59,7 @@ _IS_PAUSED = and_(
     ),
 )
 
-# Built once, since it is asked every second.
+# Built once, since it is asked every 1.5 s while there is a pause.
 _ALL = DirectQuery(
     select(PauseEntry.scope, PauseEntry.name, PauseEntry.paused_at)
     .where(PauseEntry.scope.in_(list(PauseScope)))

@@ -22,15 +22,17 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import safety_memory, user_erasure
 from chatflow_hook.direct_query import DirectQuery
-from chatflow_hook.tables import OPEN, ImageRequest, Kind, State, is_open
+from chatflow_hook.tables import OPEN, ImageRequest, Kind, State, is_open, kinds_that
 from chatflow_hook.turn import Rating
 from imagegen.db.engine import all_rows, first, run_in_transaction, run_statement
+from imagegen.delivery.errors import DeliveryUnknown
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
 from imagegen.requests.claim import (
@@ -162,15 +164,30 @@ _SILENT_AFTER = DirectQuery(
 _COUNT_SUSPECTS = select(func.count()).where(
     ImageRequest.state.in_(OPEN), ImageRequest.crashes >= SUSPECT_AFTER_CRASHES
 )
-_LAST_CAPTION = (
+_OF_OTHERS_IN_DIALOG = (
+    ImageRequest.dialog_id == bindparam("dialog_id"),
+    ImageRequest.id != bindparam("request_id"),
+)
+_LAST_PICTURE_IN_CHAT = (
     select(ImageRequest.persona_caption)
     .where(
-        ImageRequest.dialog_id == bindparam("dialog_id"),
-        ImageRequest.id != bindparam("request_id"),
-        ImageRequest.persona_caption.is_not(None),
+        *_OF_OTHERS_IN_DIALOG,
+        ImageRequest.chat_id.is_not(None),
+        ImageRequest.kind.not_in(kinds_that(lambda kind: kind.is_document)),
+        or_(
+            ImageRequest.state == State.DELIVERED,
+            ImageRequest.error_code == DeliveryUnknown.code,
+            # Cancelled, but it had arrived.
+            ImageRequest.telegram_message_id.is_not(None),
+        ),
     )
-    .order_by(ImageRequest.updated_at.desc())
+    .order_by(ImageRequest.finished_at.desc().nulls_last())
     .limit(1)
+)
+# What may stand right before a picture that is sent now. An open request comes before it or after it.
+_NEIGHBOURING_CAPTIONS = union_all(
+    select(ImageRequest.persona_caption).where(*_OF_OTHERS_IN_DIALOG, ImageRequest.state.in_(OPEN)),
+    select(_LAST_PICTURE_IN_CHAT.subquery().c.persona_caption),
 )
 
 
@@ -419,26 +436,26 @@ class RequestRepository:
     async def choose_caption(
         self, request: ClaimedRequest, captions: Sequence[str], *, chance: random.Random
     ) -> str | None:
-        """Choose one of the persona's captions, never the dialog's last one, and write it down.
+        """Choose one of the persona's captions and write it down; None if none is left.
 
-        None if there is no other. A request that is sent once more keeps its caption.
+        It is neither that of the dialog's last picture in the chat nor that of an open request. A
+        request that is sent once more keeps its caption as long as this holds.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
-        if request.persona_caption in captions:
-            return request.persona_caption
         of_this = {"request_id": request.id, "dialog_id": request.dialog_id}
 
         async def step(connection: AsyncConnection) -> str | None:
             # Locked, so that two pictures of a dialog at the same moment have two captions.
             await lock_dialog(connection, request)
-            last = await connection.scalar(_LAST_CAPTION, of_this)
-            others = [caption for caption in captions if caption != last]
-            if not others:
-                return None
-            caption = chance.choice(others)
-            await write(connection, request, persona_caption=caption)
+            neighbouring = set(await connection.scalars(_NEIGHBOURING_CAPTIONS, of_this))
+            left = [caption for caption in captions if caption not in neighbouring]
+            if request.persona_caption in left:
+                return request.persona_caption
+            caption = chance.choice(left) if left else None
+            if caption != request.persona_caption:
+                await write(connection, request, persona_caption=caption)
             return caption
 
         return await self._run(step)

@@ -104,6 +104,23 @@ async def test_a_step_that_is_waited_for_comes_only_when_it_is_due() -> None:
         assert steps.empty()
 
 
+async def test_a_step_that_says_so_is_taken_again() -> None:
+    due, steps = asyncio.Event(), asyncio.Queue[int]()
+    due.set()
+
+    async def step() -> bool:
+        steps.put_nowait(1)
+        return steps.qsize() < 3
+
+    async with periodic.every(0.001, step, name="test", due=due):
+        async with asyncio.timeout(PATIENCE_S):
+            while steps.qsize() < 3:  # noqa: ASYNC110 (the queue is not to be emptied)
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+
+    assert (steps.qsize(), due.is_set()) == (3, False)
+
+
 async def test_a_step_that_was_due_and_has_failed_is_taken_again() -> None:
     due, steps = asyncio.Event(), asyncio.Queue[int]()
     due.set()

@@ -1,4 +1,4 @@
-"""A TCP proxy to the test's PostgreSQL that can go silent without closing its connections."""
+"""A TCP proxy to the test's PostgreSQL that can go silent, or forget connections, and closes none."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,6 +16,8 @@ class DatabaseProxy:
         self._is_open.set()
         self._connections: set[asyncio.Task[None]] = set()
         self._answers_left: int | None = None
+        # What was sent by either side and held back.
+        self.held_back = b""
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
@@ -37,6 +39,12 @@ class DatabaseProxy:
     def resume(self) -> None:
         self._is_open.set()
 
+    def forget(self) -> None:
+        """Let nothing more through the connections of now, as a firewall does; new ones work."""
+        self._is_open.clear()
+        self._is_open = asyncio.Event()
+        self._is_open.set()
+
     def lose_answer(self, *, after: int) -> None:
         """Let so many answers through, and break the connection at the next one, only once."""
         self._answers_left = after
@@ -49,11 +57,12 @@ class DatabaseProxy:
         self._connections.add(connection)
         connection.add_done_callback(self._connections.discard)
         with closing(to_client):
+            is_open = self._is_open
             server, to_server = await asyncio.open_connection(*self._target)
             with closing(to_server):
                 async with asyncio.TaskGroup() as both:
-                    both.create_task(self._carry(client, to_server))
-                    both.create_task(self._carry(server, to_client, is_answer=True))
+                    both.create_task(self._carry(client, to_server, is_open))
+                    both.create_task(self._carry(server, to_client, is_open, is_answer=True))
 
     def _is_lost(self) -> bool:
         if self._answers_left is None:
@@ -68,12 +77,15 @@ class DatabaseProxy:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        is_open: asyncio.Event,
         *,
         is_answer: bool = False,
     ) -> None:
         with suppress(OSError):
             while chunk := await reader.read(65536):
-                await self._is_open.wait()
+                if not is_open.is_set():
+                    self.held_back += chunk
+                await is_open.wait()
                 if is_answer and self._is_lost():
                     break
                 writer.write(chunk)

@@ -141,11 +141,14 @@ def test_a_picture_that_breaks_off_is_broken(kind: str, share: float) -> None:
         image_file.check_and_strip(whole[: int(len(whole) * share)])
 
 
-def test_a_png_without_its_end_is_broken() -> None:
+@pytest.mark.parametrize("kind", [b"IHDR", b"IDAT", b"IEND"])
+def test_a_png_without_its_header_its_pixels_or_its_end_is_broken(kind: bytes) -> None:
     whole = _encoded("PNG")
+    begins = whole.index(kind) - 4
+    (length,) = struct.unpack_from(">I", whole, begins)
 
-    with pytest.raises(BadImage):
-        image_file.check_and_strip(whole[:-12])
+    with pytest.raises(BadImage, match="no picture"):
+        image_file.check_and_strip(whole[:begins] + whole[begins + 12 + length :])
 
 
 def test_a_png_with_a_wrong_byte_is_broken() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +29,7 @@ def clock() -> Clock:
 
 
 _LATE_S = 0.5
+_PING = "SELECT 1"
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ async def test_one_that_was_just_used_is_not_asked(engine: AsyncEngine, clock: C
     clock.now += 4.0
     await _pid(engine)
 
-    assert ";" not in queries
+    assert _PING not in queries
 
 
 async def test_one_that_has_rested_is_asked_first(engine: AsyncEngine, clock: Clock) -> None:
@@ -116,7 +117,26 @@ async def test_one_that_has_rested_is_asked_first(engine: AsyncEngine, clock: Cl
     clock.now += 6.0
     await _pid(engine)
 
-    assert ";" in queries
+    assert _PING in queries
+
+
+async def test_one_that_the_network_has_forgotten_is_replaced_with_all_that_were_opened_before(
+    database_url: str, clock: Clock
+) -> None:
+    async with proxy_to(database_url) as (proxy, url):
+        address = parse(url)
+        bare = create_async_engine(address.url, connect_args=address.connect_args, pool_size=3)
+        engine = keep_usable(bare, ping_within_s=0.1, clock=clock)
+        first = await _pids(engine, 3)
+        proxy.forget()
+        clock.now += 6.0
+
+        async with asyncio.timeout(PATIENCE_S):
+            second = await _pids(engine, 3)
+
+        assert first.isdisjoint(second)
+        assert proxy.held_back.count(_PING.encode()) == 1, "only the first one is asked"
+        await engine.dispose()
 
 
 async def test_a_hook_counts_again_after_a_failover(
@@ -193,6 +213,13 @@ async def _pid(engine: AsyncEngine) -> int:
     async with engine.connect() as connection:
         pid: int = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
     return pid
+
+
+async def _pids(engine: AsyncEngine, count: int) -> set[int]:
+    """Take so many connections at the same time, one after the other, and return their processes."""
+    async with AsyncExitStack() as in_use:
+        taken = [await in_use.enter_async_context(engine.connect()) for _ in range(count)]
+        return {await each.scalar(text("SELECT pg_backend_pid()")) for each in taken}
 
 
 async def _database_errors(engine: AsyncEngine) -> list[Exception]:

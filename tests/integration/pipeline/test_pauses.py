@@ -8,6 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from chatflow_hook.tables import ImageRequest, State
+from imagegen import periodic
+from imagegen.pipeline.pause_gate import PauseGate
 from imagegen.requests.pauses import Pauses, PauseScope
 from tests.support import conversations
 from tests.support.conversations import Sessions
@@ -94,6 +96,23 @@ async def test_a_request_that_waits_for_a_slot_when_its_persona_is_paused_is_not
 
             assert len(product.hosts[0].posted) == 1
             assert (await row(sessions, second)).state == State.QUEUED
+
+
+async def test_the_end_of_a_pause_is_seen_also_if_nothing_else_has_seen_the_pause(
+    engine: AsyncEngine,
+) -> None:
+    pauses, due = Pauses(engine), asyncio.Event()
+    gate = PauseGate(pauses, max_age_s=0)
+    await pauses.pause(PauseScope.PERSONA, "lina")
+    due.set()  # as at the beginning, and after a look that has failed
+
+    with capture_logs() as log:
+        async with periodic.every(0.001, gate.step, name="pauses", due=due):
+            await until_logged(log, "paused", name="lina")
+            await pauses.resume(PauseScope.PERSONA, "lina")
+            await until_logged(log, "resumed", name="lina")
+
+    assert await gate.why_held() is None
 
 
 async def test_two_who_pause_and_resume_at_once_leave_one_outcome(engine: AsyncEngine) -> None:

@@ -16,7 +16,7 @@ from chatflow_hook.tables import State
 from imagegen.comfy.address import DnsName, HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.db.engine import connect
-from imagegen.db.tables import HostUse, StrayPrompt
+from imagegen.db.tables import ComfyuiHost, HostUse, StrayPrompt
 from imagegen.pool.host_orders import HostOrders
 from imagegen.pool.membership import PoolMembership
 from imagegen.pool.pool import Pool
@@ -105,6 +105,25 @@ async def test_an_added_host_joins_and_is_checked_before_its_first_prompt(
         (one.address, True),
         (two.address, True),
     ]
+
+
+async def test_a_host_whose_order_has_gone_leaves_although_nobody_gives_an_order(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    async with (
+        SandboxComfyUI() as one,
+        SandboxComfyUI() as two,
+        membership_of(engine, one.address) as membership,
+    ):
+        await HostOrders(engine).add(HostAddress.parse(two.address))
+        assert await membership.step()
+        async with sessions.begin() as session:
+            await session.execute(delete(ComfyuiHost))
+
+        while await membership.step():
+            pass
+
+        assert list(uses(membership)) == [one.address]
 
 
 async def test_a_drained_host_ends_what_it_has_and_is_used_again_when_resumed(

@@ -1,6 +1,7 @@
 """A worker hears at once that it is to read its personas anew."""
 
 import asyncio
+import signal
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
@@ -34,6 +35,24 @@ async def test_who_asks_for_a_reload_wakes_the_worker(redis_url: str) -> None:
     await queue.aclose()
 
     assert len(answered) == 1
+
+
+def test_a_sighup_after_the_end_of_the_worker_changes_nothing(redis_url: str) -> None:
+    reload = PersonaReload(
+        Redis.from_url(redis_url), ReloadableLibrary(shipped_workflows), worker="it"
+    )
+
+    async def worker() -> None:
+        reload.listen_for_sighup()
+
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        asyncio.run(worker())
+        signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    assert not reload.asked.is_set()
 
 
 async def test_a_job_is_no_reason_to_look(redis_url: str) -> None:

@@ -175,7 +175,7 @@ async def test_a_server_that_is_silent_is_noticed(place: RedisPlace, valkey: Val
             valkey.thaw()
 
 
-async def test_an_idle_worker_asks_twice_a_second_at_most(place: RedisPlace) -> None:
+async def test_an_idle_worker_asks_at_the_interval_of_its_poll_at_most(place: RedisPlace) -> None:
     async with worker(place, poll_every_s=POLL_EVERY_S) as jobs:
         await polled(jobs.queue)
         before = await polls(jobs.queue)
