@@ -23,10 +23,11 @@ _KINDS_OF_PRONOUNS = (
     (word_set("она ей ее ею ней еи"), frozenset({"femn"})),
     (word_set("он ему его нем"), frozenset({"masc", "neut"})),
 )
-# What shows somebody: "the scene: barely 18" is not the age of a scene.
+# What shows somebody, or tells of them: "the scene: barely 18" is not the age of a scene.
 _DEPICTIONS = word_set(
     "scene picture pic photo photograph portrait image drawing painting video story profile card sheet model"
-    " сцена фото фотка картинка портрет снимок рисунок изображение анкета досье карточка описание модель"
+    " novel tale plot roleplay сцена фото фотка картинка портрет снимок рисунок изображение анкета досье карточка"
+    " описание модель история рассказ роман повесть сказка сюжет сценарий ролевая"
 )
 _BIRTHDAY = word_set("birthday bday")
 _OWNERS = word_set("my your his her their")
