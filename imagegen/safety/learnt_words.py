@@ -21,8 +21,8 @@ from imagegen.safety.numbers import Number
 
 BIAS = "bias"
 # Of 2,077 harmless lines of everyday talk that it was not learnt from, and in which no rule finds
-# anything, six have a higher score.
-_THRESHOLD, _THRESHOLD_WITH_NUMBER = 0.0, 0.5
+# anything, three have a higher score.
+_THRESHOLD, _THRESHOLD_WITH_NUMBER = 0.5, 1.0
 _MIN_WORDS = 3
 _START, _END = "^", "$"
 _STEM = 5  # letters
