@@ -33,6 +33,7 @@
 - metrics.py: what the hook counts, for bots that want it
 - tracing.py: the spans of a turn, where the bot uses OpenTelemetry
 - clock_skew.py: how far the clock of a server is from this process's
+- compiled_statements.py: statements that all engines of a process compile once
 - database.py: connections, and transactions whose deadline covers their clean-up
 - sqlstates.py: PostgreSQL's error codes
 - direct_query.py: statements on asyncpg itself

@@ -12,13 +12,13 @@ ResultT = TypeVar("ResultT")
 class Batches(Generic[ItemT, ResultT]):
     """Gives items to `handle`, which returns a result for each item of a batch, in their order.
 
-    At most `at_once` batches are handled at the same time, each of at most `most` items. Nothing
+    A result that is an exception is raised to the item's caller. At most `at_once` batches are handled at the same time, each of at most `most` items. Nothing
     waits for a batch to become full. For one event loop.
     """
 
     def __init__(
         self,
-        handle: Callable[[Sequence[ItemT]], Awaitable[Sequence[ResultT]]],
+        handle: Callable[[Sequence[ItemT]], Awaitable[Sequence[ResultT | Exception]]],
         *,
         at_once: int,
         most: int,
@@ -37,7 +37,7 @@ class Batches(Generic[ItemT, ResultT]):
         If the caller is cancelled, an item that still waits is dropped; a batch under way goes on.
 
         Raises:
-            Exception: what `handle` has raised for the item's batch.
+            Exception: what `handle` has raised for the item's batch, or returned for the item.
         """
         future: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
         self._waiting[future] = item
@@ -83,7 +83,11 @@ class Batches(Generic[ItemT, ResultT]):
                     future.set_exception(error)
         else:
             for future, result in zip(futures, results, strict=True):
-                if not future.done():
+                if future.done():
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
                     future.set_result(result)
         finally:
             # Of a batch that was cancelled, as by the end of the event loop.

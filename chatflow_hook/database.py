@@ -15,9 +15,10 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from chatflow_hook.compiled_statements import create_engine
 from chatflow_hook.database_url import Address
 from chatflow_hook.failures import cause_of
 from chatflow_hook.sqlstates import is_read_only, original, run_with_retries
@@ -42,6 +43,32 @@ _CONNECTIONS = 10
 # A connection that was used so recently is taken for alive unless its socket is closed. A query at
 # each checkout, as pool_pre_ping sends, costs three more round trips.
 _PING_AFTER_S = 5.0
+# The arrays of which asyncpg would ask each new connection what they are, by a query that takes
+# PostgreSQL 7 ms: oid, name, and oid and name of their elements. Those of text it knows by itself.
+_ARRAYS = (
+    (1007, "_int4", 23, "integer"),
+    (1015, "_varchar", 1043, "character varying"),
+    (1016, "_int8", 20, "bigint"),
+    (2951, "_uuid", 2950, "uuid"),
+)
+_ARRAY_TYPES = [
+    {
+        "oid": oid,
+        "ns": "pg_catalog",
+        "name": name,
+        "kind": b"b",
+        "basetype": None,
+        "basetype_name": None,
+        "elemtype": element_oid,
+        "elemtype_name": element,
+        "elemdelim": ",",
+        "range_subtype": None,
+        "range_subtype_name": None,
+        "attrtypoids": None,
+        "attrnames": None,
+    }
+    for oid, name, element_oid, element in _ARRAYS
+]
 # For a transaction with all its attempts, and the pauses between these.
 _WITHIN_S = 15.0
 _DELAYS_S = (0.05, 0.2, 0.8)
@@ -61,7 +88,7 @@ def connect(address: Address) -> AsyncEngine:
     """Create an engine; opens no connection. The caller disposes of it."""
     limits = {"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S}
     return keep_usable(
-        create_async_engine(
+        create_engine(
             address.url,
             connect_args=limits | address.connect_args,
             pool_size=_CONNECTIONS,
@@ -79,8 +106,12 @@ def keep_usable(engine: AsyncEngine, *, clock: Callable[[], float] = time.monoto
     is taken from the pool. As soon as one proves to be read-only, it and all that were opened before
     are replaced: their server may have been the primary until a failover. So they are if asyncpg
     has lost count of what its connection does, as 0.29 has after the server's goodbye. A connection
-    is closed without waiting for the server's answer. `clock` returns seconds.
+    is closed without waiting for the server's answer. A new one knows the arrays of our statements.
+    `clock` returns seconds.
     """
+
+    def on_connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        connection.driver_connection.get_settings().register_data_types(_ARRAY_TYPES)
 
     def on_checkin(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
         entry.info["returned_at"] = clock()
@@ -102,6 +133,7 @@ def keep_usable(engine: AsyncEngine, *, clock: Callable[[], float] = time.monoto
         # the deadline that made us close the connection.
         connection.driver_connection.terminate()
 
+    event.listen(engine.sync_engine, "connect", on_connect)
     event.listen(engine.sync_engine, "checkin", on_checkin)
     event.listen(engine.sync_engine, "checkout", on_checkout)
     event.listen(engine.sync_engine, "handle_error", on_error)

@@ -4,8 +4,9 @@ The request is committed together with whatever else the bot commits, so neither
 the other. Only after the commit is the worker told through Redis; its relay finds the rest.
 """
 
+import enum
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,7 +16,7 @@ import structlog
 from sqlalchemy import Row, func, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from chatflow_hook import counting, dialog_statements, safety_memory
+from chatflow_hook import counting, dialog_statements, safety_memory, sqlstates
 from chatflow_hook.counter_check import CounterCheck
 from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.prefilter import needs_reading
@@ -67,9 +68,9 @@ class TriggerSettings:
 class _Decision:
     """What a turn changes in its dialog, and what is to be done besides.
 
-    `counted` are the dialog's messages with this one. `version` is that of the dialog's row from
-    which all this follows, None if there is none yet. `is_noted`: the worker has to read the turn. `moves_last`: the dialog
-    was restarted, so its last automatic request has to move.
+    `counted` are the dialog's messages with this one. `version` is that of the dialog's row
+    from which all this follows, None if there is none yet. `is_noted`: the worker has to read the
+    turn. `moves_last`: the dialog was restarted, so its last automatic request has to move.
     """
 
     message_count: int
@@ -87,9 +88,17 @@ class _Decision:
         return not (self.begins_anew or self.is_noted or self.moves_last or self.is_due)
 
 
-@dataclass(frozen=True, kw_only=True)
+class CountState(enum.Enum):
+    """Whether the message of a turn was counted; `UNKNOWN` while the server has not said so."""
+
+    NOT_COUNTED = enum.auto()
+    UNKNOWN = enum.auto()
+    COUNTED = enum.auto()
+
+
+@dataclass(kw_only=True, eq=False)
 class PendingTurn:
-    """A turn that is to be counted by `deadline`, of `time.monotonic`.
+    """A turn that is to be counted by `deadline`, of `time.monotonic`, and whether it was.
 
     `messages_needed` draws its distance, the same at each call.
     """
@@ -97,6 +106,7 @@ class PendingTurn:
     turn: Turn
     messages_needed: Callable[[], int]
     deadline: float
+    state: CountState = CountState.NOT_COUNTED
 
 
 class DialogUnknownError(LookupError):
@@ -108,6 +118,8 @@ _Row = Row[*tuple[Any, ...]]
 # A longer text is no answer to the message before it. So many of the messages before are looked at.
 _MAX_ANSWER_WORDS = 8
 _MESSAGES_BEFORE = 2
+# The class of errors of a connection.
+_CONNECTION_LOST = "08"
 
 # The fields of a turn whose columns have the same names.
 _TURN_FIELDS = {
@@ -191,8 +203,8 @@ async def count_together(
     ownership: Ownership,
     settings: TriggerSettings,
     counter_check: CounterCheck,
-) -> Sequence[bool]:
-    """Count the messages of turns whose count is all that there is to do; return which were counted.
+) -> None:
+    """Count the messages of turns whose count is all that there is to do, and set their states.
 
     Most turns bring no picture. For all of them together two statements are enough, each a
     transaction by itself. Nothing is written for a turn that brings more, whose dialog is unknown,
@@ -200,7 +212,7 @@ async def count_together(
 
     Raises:
         asyncpg.PostgresError: the server refuses a statement. Other errors of asyncpg, and OSError,
-            may come instead. Some of the turns may have been counted.
+            may come instead. The states say which turns were counted before.
     """
     ids = list({each.turn.dialog_id for each in pending})
     dialogs = {
@@ -217,20 +229,52 @@ async def count_together(
         decision = _decide(turn, dialog, settings.distance, each.messages_needed)
         if decision.is_only_counted:
             decisions[turn.dialog_id] = (each, decision)
-    by_query: dict[DirectQuery, dict[int, tuple[Turn, _Decision]]] = {}
+    by_query: dict[DirectQuery, dict[int, tuple[PendingTurn, _Decision]]] = {}
     for dialog_id, (each, decision) in decisions.items():
         query = _query_of(each.turn, ownership, decision)
-        by_query.setdefault(query, {})[dialog_id] = (each.turn, decision)
-    written: set[int] = set()
+        by_query.setdefault(query, {})[dialog_id] = (each, decision)
     for query, given in by_query.items():
-        written |= {row.id for row in await query.all(connection, _given(given))}
-    for dialog_id in written:
-        each, decision = decisions[dialog_id]
-        _observe(each.turn, ownership, decision, counter_check)
-    return [
-        each.turn.dialog_id in written and decisions[each.turn.dialog_id][0] is each
-        for each in pending
-    ]
+        await _count_by(query, connection, given)
+        for each, decision in given.values():
+            if each.state is CountState.COUNTED:
+                _observe(each.turn, ownership, decision, counter_check)
+
+
+async def _count_by(
+    query: DirectQuery,
+    connection: asyncpg.Connection,
+    given: Mapping[int, tuple[PendingTurn, _Decision]],
+) -> None:
+    for each, _ in given.values():
+        each.state = CountState.UNKNOWN
+    written: set[int] = set()
+    try:
+        written = {row.id for row in await query.all(connection, _given(given))}
+    except (asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+        if not _is_refused(error):
+            raise
+        _set_states(given, written)
+        raise
+    _set_states(given, written)
+
+
+def _set_states(
+    given: Mapping[int, tuple[PendingTurn, _Decision]], written: Collection[int]
+) -> None:
+    for dialog_id, (each, _) in given.items():
+        each.state = CountState.COUNTED if dialog_id in written else CountState.NOT_COUNTED
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether the server has refused a statement, which then has written nothing.
+
+    So is a connection called that broke in the middle of an answer: SQLAlchemy has to use it once
+    more to replace it.
+    """
+    state = sqlstates.sqlstate(error)
+    return isinstance(error, asyncpg.InternalClientError) or (
+        state is not None and not state.startswith(_CONNECTION_LOST)
+    )
 
 
 def _query_of(turn: Turn, ownership: Ownership, decision: _Decision) -> DirectQuery:
@@ -241,9 +285,10 @@ def _query_of(turn: Turn, ownership: Ownership, decision: _Decision) -> DirectQu
     return dialog_statements.COUNT_DIALOGS_OURS
 
 
-def _given(decisions: Mapping[int, tuple[Turn, _Decision]]) -> dict[str, Any]:
+def _given(decisions: Mapping[int, tuple[PendingTurn, _Decision]]) -> dict[str, Any]:
     """Return the values of `_GIVEN`."""
-    turns, decided = zip(*decisions.values(), strict=True)
+    pending, decided = zip(*decisions.values(), strict=True)
+    turns = [each.turn for each in pending]
     return {
         "dialog_ids": list(decisions),
         "versions": [each.version for each in decided],

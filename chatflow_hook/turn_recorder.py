@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
-import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatflow_hook import counting, outbox, sqlstates
+from chatflow_hook import counting, outbox
 from chatflow_hook.batches import Batches
 from chatflow_hook.counter_check import CounterCheck
 from chatflow_hook.database import DATABASE_ERRORS, Database
@@ -18,6 +17,7 @@ from chatflow_hook.direct_query import driver_connection_of
 from chatflow_hook.failures import NO_COUNT, FailureLog, cause_of
 from chatflow_hook.metrics import GuardedMetrics, TurnOutcome
 from chatflow_hook.outbox import (
+    CountState,
     DialogUnknownError,
     Ownership,
     PendingTurn,
@@ -38,15 +38,13 @@ STATEMENTS_END_EARLIER_S = 0.1
 _BATCH = 25
 _BATCHES_AT_ONCE = 4
 
-# The class of errors of a connection.
-_CONNECTION_LOST = "08"
-
 TurnCounts = Batches[PendingTurn, bool]
 
 
 class TurnRecorder:
     """Records turns; a failure is logged, and then nothing of the turn is kept.
 
+    Only a message whose turn's time is over while it is counted may be counted all the same.
     `timeout_s` is the time of one turn, in seconds. May be used in several threads.
     """
 
@@ -163,23 +161,20 @@ class TurnRecorder:
 
     async def _count_together(
         self, database: Database, pending: Sequence[PendingTurn]
-    ) -> Sequence[bool]:
+    ) -> Sequence[bool | Exception]:
         """Count turns where that is enough, and return which were counted.
 
-        If it fails, none is taken for counted: each then goes on in a transaction of its own, and
-        fails by itself.
-
-        Raises:
-            DATABASE_ERRORS: it is unknown whether a turn was counted, and its message would not be
-                recognised if it was counted once more.
+        If it fails, those that were not counted go on in transactions of their own, and fail by
+        themselves. An error is returned for a turn of which it is unknown whether it was counted,
+        and whose message would not be recognised if it was counted once more.
         """
 
-        async def step(connection: AsyncConnection) -> Sequence[bool] | None:
+        async def step(connection: AsyncConnection) -> None:
             driver_connection = driver_connection_of(connection)
             if driver_connection is None:
-                return None
+                return
             ownership = self._ownership or await outbox.read_ownership_directly(driver_connection)
-            counted = await outbox.count_together(
+            await outbox.count_together(
                 driver_connection,
                 pending,
                 ownership=ownership,
@@ -187,19 +182,21 @@ class TurnRecorder:
                 counter_check=self._counter_check,
             )
             self._ownership = ownership
-            return counted
 
-        left_s = min(each.deadline for each in pending) - time.monotonic()
+        # Of the youngest: each caller ends with its own time, and takes nobody's with it.
+        left_s = max(each.deadline for each in pending) - time.monotonic()
+        failure: Exception = TimeoutError()
         try:
             async with asyncio.timeout(left_s):
-                counted = await database.run_autocommitted(step)
+                await database.run_autocommitted(step)
         except DATABASE_ERRORS as error:
-            if not _is_refused(error) and not all(
-                counting.is_known_again(each.turn) for each in pending
-            ):
-                raise
-            counted = None
-        return counted or [False] * len(pending)
+            failure = error
+        return [
+            failure
+            if each.state is CountState.UNKNOWN and not counting.is_known_again(each.turn)
+            else each.state is CountState.COUNTED
+            for each in pending
+        ]
 
     async def _record(
         self, connection: DeadlineConnection, turn: Turn, messages_needed: Callable[[], int]
@@ -226,16 +223,4 @@ def _log_trigger(turn: Turn, request: Request) -> None:
         persona=turn.persona[:MAX_PERSONA],
         message_count=request.message_count,
         request_id=str(request.id),
-    )
-
-
-def _is_refused(error: Exception) -> bool:
-    """Whether the server has refused a statement, which then has written nothing.
-
-    So is a connection called that broke in the middle of an answer: SQLAlchemy has to use it once
-    more to replace it.
-    """
-    state = sqlstates.sqlstate(error)
-    return isinstance(error, asyncpg.InternalClientError) or (
-        state is not None and not state.startswith(_CONNECTION_LOST)
     )

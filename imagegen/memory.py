@@ -19,6 +19,9 @@ _MMAP_THRESHOLD_BYTES = 4 * 2**20
 # How much may stay free at the end of a heap.
 _M_TRIM_THRESHOLD = -1
 _TRIM_THRESHOLD_BYTES = 16 * 2**20
+# How many heaps the threads share. By itself glibc gives each thread one, with its own gaps.
+_M_ARENA_MAX = -8
+_HEAPS = 2
 
 # After how many new objects the youngest are looked at; Python's own 700 come with each picture.
 _NEW_OBJECTS = 10_000
@@ -34,6 +37,7 @@ def reuse_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
+        libc.mallopt(_M_ARENA_MAX, _HEAPS)
 
 
 def spare_objects_of_start() -> None:

@@ -1,7 +1,7 @@
 """Dictionary forms and parts of speech of single words, Russian or English.
 
 Russian comes from pymorphy3's dictionary, English from three rules for plurals.
-All results are cached, of at most 30 000 words each.
+All results are cached, of at most `CACHED_WORDS` words each.
 """
 
 import functools
@@ -9,7 +9,8 @@ import functools
 import pymorphy3
 from pymorphy3.analyzer import Parse
 
-_CACHE_SIZE = 30_000
+# Here and in the screen. A word takes some 3 kB in all caches together, and they fill within days.
+CACHED_WORDS = 3_000
 _NEWEST_WORDS = 1_000
 # A longer string is no word. It is not looked up and does not fill the cache.
 _MAX_WORD_LENGTH = 60
@@ -164,7 +165,7 @@ def _parses(word: str) -> list[Parse]:
     return parses
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
+@functools.lru_cache(maxsize=CACHED_WORDS)
 def _lemmas(word: str) -> tuple[str, ...]:
     if word.isascii():
         return _english_singulars(word)
@@ -187,19 +188,19 @@ def _is_russian(word: str) -> bool:
     return word.isalpha() and not word.isascii() and len(word) <= _MAX_WORD_LENGTH
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
+@functools.lru_cache(maxsize=CACHED_WORDS)
 def _is_known(word: str) -> bool:
     return bool(analyser().word_is_known(word))
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
+@functools.lru_cache(maxsize=CACHED_WORDS)
 def _may_be_counted(word: str) -> bool:
     tag = _parses(word)[0].tag
     is_for_a_noun = ("ADJF" in tag or "PRTF" in tag) and {"plur", "gent"} in tag
     return "NOUN" in tag or is_for_a_noun
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
+@functools.lru_cache(maxsize=CACHED_WORDS)
 def _may_be_many(word: str) -> bool:
     tags = (parse.tag for parse in _parses(word))
     return any(
@@ -210,7 +211,7 @@ def _may_be_many(word: str) -> bool:
     )
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
+@functools.lru_cache(maxsize=CACHED_WORDS)
 def _is_person_in_dative(word: str) -> bool:
     return any(
         {"NOUN", "anim", "sing", "datv"} in parse.tag
@@ -219,25 +220,25 @@ def _is_person_in_dative(word: str) -> bool:
     )
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
+@functools.lru_cache(maxsize=CACHED_WORDS)
 def _genders(word: str) -> frozenset[str]:
     tags = [parse.tag for parse in _parses(word) if "NOUN" in parse.tag]
     subjects = (tag for tag in tags if tag.case in {"nomn", "accs", "datv"})
     return frozenset(tag.gender for tag in subjects if tag.gender and tag.number == "sing")
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
+@functools.lru_cache(maxsize=CACHED_WORDS)
 def _may_be_first_name(word: str) -> bool:
     return any("Name" in parse.tag for parse in _parses(word))
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
+@functools.lru_cache(maxsize=CACHED_WORDS)
 def _is_name(word: str) -> bool:
     tag = _parses(word)[0].tag
     return "Name" in tag or "Surn" in tag
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
+@functools.lru_cache(maxsize=CACHED_WORDS)
 def _may_be(word: str, grammemes: tuple[str, ...]) -> bool:
     return any(set(grammemes) in parse.tag for parse in _parses(word))
 
@@ -246,6 +247,6 @@ def _is(word: str, *grammemes: str) -> bool:
     return _is_russian(word) and _is_known_as(word, grammemes)
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
+@functools.lru_cache(maxsize=CACHED_WORDS)
 def _is_known_as(word: str, grammemes: tuple[str, ...]) -> bool:
     return _is_known(word) and set(grammemes) in _parses(word)[0].tag

@@ -1,8 +1,10 @@
-"""Finds the files that are shipped with the code: workflows and migrations.
+"""Finds the files that are shipped with the code, workflows and migrations, and their version.
 
-They lie beside the package in a checkout, and in its folder `_shipped` in a wheel.
+The files lie beside the package in a checkout, and in its folder `_shipped` in a wheel.
 """
 
+import functools
+from importlib import metadata
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -21,3 +23,9 @@ def path(name: str) -> Path:
     if not found.exists():
         raise FileNotFoundError(f"{name} did not travel with the project: {found} is not there")
     return found
+
+
+@functools.cache
+def version() -> str:
+    """Return the version of the installed distribution, read once: it takes a millisecond."""
+    return metadata.version("chatflow-imagegen")

@@ -195,8 +195,15 @@ def worker_settings(
         await _start_steps(
             settings, parts, stack, relay=relay, relay_every_s=recovery.relay_every_s
         )
+        await stack.enter_async_context(
+            periodic.every(
+                retention.EVERY_S,
+                parts.retention.step,
+                name="retention",
+                delay_s=retention.FIRST_AFTER_S,
+            )
+        )
         for name, step, seconds in (
-            ("retention", parts.retention.step, retention.EVERY_S),
             ("coverage", coverage.step, COVERAGE_EVERY_S),
             ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S),
         ):

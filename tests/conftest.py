@@ -59,6 +59,9 @@ def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     _keep_temporary_files_in_memory()
+    if _given() is None:
+        # Our own server speaks no TLS. By default each connection would ask it, for a millisecond.
+        os.environ.setdefault("PGSSLMODE", "disable")
 
 
 def _keep_temporary_files_in_memory() -> None:

@@ -12,9 +12,10 @@ from pydantic import SecretStr
 from sqlalchemy import Executable, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionInTime
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import database_url, sqlstates
+from chatflow_hook.compiled_statements import create_engine
 from chatflow_hook.database import keep_usable
 from chatflow_hook.direct_query import DirectQuery, driver_connection_of
 from chatflow_hook.failures import cause_of
@@ -83,7 +84,7 @@ def connect(
     connect_args = defaults | address.connect_args
     connect_args["server_settings"] = settings | connect_args.get("server_settings", {})
     return keep_usable(
-        create_async_engine(
+        create_engine(
             address.url,
             connect_args=connect_args,
             pool_size=pool_size,

@@ -1,12 +1,12 @@
 """The workers: which run, in which versions, and whether those on the same hosts share their slots."""
 
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 
 from redis.exceptions import RedisError
 
 from chatflow_hook import redis_errors
 from chatflow_hook.settings import RedisSettings
+from imagegen import resources
 from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
 from imagegen.monitoring import worker_status
 from imagegen.monitoring.published_values import KEPT_S
@@ -37,7 +37,7 @@ def compare(workers: Sequence[PublishedWorker]) -> Iterator[DoctorFinding]:
             "write to Redis (see redis), has other settings of Redis, or is of an older version",
         )
         return
-    own = metadata.version("chatflow-imagegen")
+    own = resources.version()
     versions = sorted({worker.version for worker in workers} | {own})
     if len(versions) > 1:
         yield yellow(

@@ -56,8 +56,11 @@ class DueWork:
     """Sets the event of each kind of work when there is some; call `step` every `look_every_s`.
 
     An event is set once more when the work has gone, since a pause that has ended is also news. All
-    are set at the beginning, and while PostgreSQL cannot be asked: then each part of the worker finds
-    out by itself. Who does the work clears its event.
+    are set while PostgreSQL cannot be asked: then each part of the worker finds out by itself. Who
+    does the work clears its event.
+
+    Pauses are due from the beginning, so that they are known before the first picture. The first
+    look also sets what a part of the worker remembers, since that may have gone just before it.
 
     `every_s` says how often each kind is looked for; the shortest of these is `look_every_s`, to the
     half of which the others are rounded. `silent_s`: how long nobody has written to a request that
@@ -78,9 +81,9 @@ class DueWork:
         self.look_every_s = min(every_s.values())
         self._clock = clock
         self._asked_at = dict.fromkeys(every_s, float("-inf"))
-        self._was_there: set[Work] = set()
+        self._was_there: set[Work] = {Work.PAUSES, Work.HOST_ORDERS}
         self._events = {work: asyncio.Event() for work in every_s}
-        self._set(self._events)
+        self._set({Work.PAUSES})
 
     def event(self, work: Work) -> asyncio.Event:
         """Return the event that is set when there is such work."""

@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 ResultT = TypeVar("ResultT")
 
 EVERY_S = 300.0
+# A worker that has just started takes up pictures first.
+FIRST_AFTER_S = 10.0
 # Folders of the image store that one step searches for orphans. With 256 folders and a step every
 # five minutes the whole store is searched 18 times a day.
 _FOLDERS_PER_STEP = 16

@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -13,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from imagegen import resources
 from imagegen.metrics import HostPrices
 from imagegen.monitoring.readings import Readings
 from imagegen.pipeline.context import JobContext
@@ -93,7 +93,7 @@ class WorkerCollector(Collector):
         yield from self._money(hosts)
 
     def _worker(self) -> Iterator[Metric]:
-        yield _gauge("worker_info", "Always 1", "version", [((version("chatflow-imagegen"),), 1)])
+        yield _gauge("worker_info", "Always 1", "version", [((resources.version(),), 1)])
         report = self._readings.readiness.value
         is_ready: _Samples = [] if report is None else [((), report.is_ready)]
         yield _gauge("ready", "1 if the worker is ready, as /readyz says", "", is_ready)

@@ -5,12 +5,12 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from chatflow_hook.settings import BadSetting
 from chatflow_hook.tracing import Tracing
+from imagegen import resources
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -54,7 +54,7 @@ async def exporting(endpoint: str | None, *, worker: str) -> AsyncIterator[Traci
 
     about = {
         "service.name": _SERVICE,
-        "service.version": version("chatflow-imagegen"),
+        "service.version": resources.version(),
         "service.instance.id": worker,
     }
     # OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER and the like are read by the library itself.

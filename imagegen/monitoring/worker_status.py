@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib import metadata
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 
+from imagegen import resources
 from imagegen.monitoring import published_values
 from imagegen.pool.pool import Pool
 
@@ -45,7 +45,7 @@ def published(
 ) -> Mapping[str, Callable[[], str]]:
     """Return what says that the worker `name` runs, for `published_values.publishing`."""
     # Once, since it is read from files.
-    version, started_at = metadata.version("chatflow-imagegen"), datetime.now(UTC)
+    version, started_at = resources.version(), datetime.now(UTC)
 
     def value() -> str:
         hosts = pool.status()

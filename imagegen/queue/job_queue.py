@@ -144,7 +144,8 @@ class JobQueue(ArqRedis):
         if jobs:
             self._wait_s = _POLL_SOON_S
         elif len(due) < len(entries):
-            self._wait_s = (entries[len(due)][1] - now_ms) / 1000
+            next_score = entries[len(due)][1]
+            self._wait_s = wait_s(next_score, now_ms=now_ms, most_s=self._poll_every_s)
         return jobs
 
     async def _next_entries(
@@ -174,6 +175,14 @@ class JobQueue(ArqRedis):
                 await self._woken.wait()
         self._woken.clear()
         self._wait_s = self._poll_every_s
+
+
+def wait_s(score: float, *, now_ms: int, most_s: float) -> float:
+    """Return how many seconds pass until a score is due, `most_s` at most.
+
+    If the clock of Redis was set back, an entry that was due a moment ago is due in an hour.
+    """
+    return _least((score - now_ms) / 1000, most_s)
 
 
 def score_for_arq(score: float | None, *, redis_ms: int, own_ms: int) -> float | None:

@@ -82,7 +82,7 @@ def _words(text: str) -> list[str]:
     return [*dict.fromkeys(_WORD.findall(composed))]
 
 
-@functools.lru_cache(maxsize=20_000)
+@functools.lru_cache(maxsize=morphology.CACHED_WORDS)
 def _is_known(word: str) -> bool:
     letters = word.strip(_DIGITS)
     if not letters or (letters != word and len(letters) <= _MAX_UNIT):
@@ -104,7 +104,7 @@ def _stems(word: str) -> list[str]:
     return []
 
 
-@functools.lru_cache(maxsize=5_000)
+@functools.lru_cache(maxsize=morphology.CACHED_WORDS)
 def _has_known_reading(word: str) -> bool:
     return all(
         any(map(_is_known, (*read.readings, *(each.capitalize() for each in read.readings))))

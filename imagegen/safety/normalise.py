@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from anyascii import anyascii
 
+from imagegen import morphology
+
 # Characters that are written in place of Latin letters.
 _LATIN = str.maketrans(
     {
@@ -216,7 +218,7 @@ def _is_digit(piece: str) -> bool:
     return len(piece) == 1 and piece.isdecimal()
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=morphology.CACHED_WORDS)
 def _word(piece: str) -> NormalisedWord:
     latins = [piece.translate(each).translate(_LATIN) for each in _AMBIGUOUS_TABLES]
     # Latin letters that do not look like a Cyrillic one are read by their sound.

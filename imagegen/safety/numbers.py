@@ -191,7 +191,7 @@ class Number:
     is_roman: bool = False
 
 
-@functools.lru_cache(maxsize=20_000)
+@functools.lru_cache(maxsize=morphology.CACHED_WORDS)
 def number_of(word: NormalisedWord) -> Number | None:
     """Return the number that a word stands for, None if it is none."""
     if word.number is not None:
@@ -209,7 +209,7 @@ def number_of(word: NormalisedWord) -> Number | None:
     return _number_in_letters(word, has_digits=has_digits)
 
 
-@functools.lru_cache(maxsize=20_000)
+@functools.lru_cache(maxsize=morphology.CACHED_WORDS)
 def forms_of(word: NormalisedWord) -> frozenset[str]:
     """Return all possible readings of a word, and their dictionary forms."""
     if word.plain.isdecimal():  # no word in disguise
@@ -249,7 +249,6 @@ def _number_in_letters(word: NormalisedWord, *, has_digits: bool) -> Number | No
     return next(filter(None, map(_misspelt_number, word.readings)), None)
 
 
-@functools.lru_cache(maxsize=20_000)
 def _misspelt_number(word: str) -> Number | None:
     if len(word) < _MIN_MISSPELT or word.startswith(_HARMLESS_STARTS) or morphology.is_known(word):
         return None

@@ -43,7 +43,7 @@ class _WordForms:
     others: str
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=morphology.CACHED_WORDS)
 def _word_forms(word: NormalisedWord) -> _WordForms:
     if word.plain.isdecimal():  # no word in disguise: 10/11 is a date, a score or a floor
         return _WordForms(rows=(word.plain,) * _ROWS, others=word.plain)

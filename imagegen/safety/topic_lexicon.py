@@ -57,7 +57,7 @@ def says_a_profession(sentence: NormalisedSentence) -> bool:
     return False
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=morphology.CACHED_WORDS)
 def _forms(word: str) -> Forms:
     return frozenset({word, morphology.lemmas(word)[0]})
 

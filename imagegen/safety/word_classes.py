@@ -29,7 +29,7 @@ def professions() -> frozenset[str]:
     return _words("professions")
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=morphology.CACHED_WORDS)
 def is_verb(word: str) -> bool:
     """Whether an English word is mostly a verb, in any form, and says more than `be` or `turn`."""
     return word.isascii() and not _words("verbs").isdisjoint(_verb_stems(word))

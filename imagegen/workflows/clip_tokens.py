@@ -24,7 +24,7 @@ def most_tokens(text: str) -> int:
     return sum(map(_most_of_piece, _PIECE.findall(text.lower())))
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=3_000)
 def _most_of_piece(piece: str) -> int:
     if piece in _single_tokens() or (piece.startswith("'") and piece[1:].isalpha()):
         return 1

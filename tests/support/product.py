@@ -25,6 +25,8 @@ from tests.support.patience import PATIENCE_S
 from tests.support.shipped_workflows import shipped_workflows
 
 _RECOVERY_TIMES = RecoveryTimes()
+# Few tests look at their pictures, and one of full size costs 50 ms to draw, check and send.
+_LONGEST_SIDE = 256
 
 
 def required_models(folder: Path | None = None) -> Mapping[str, Sequence[str]]:
@@ -132,6 +134,7 @@ class ProductFactory:
         works: bool = True,
         seed: int = 0,
         flags: HostFlags | None = None,
+        longest_side: int | None = _LONGEST_SIDE,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         bot: Mapping[str, Any] | None = None,
         **changes: Any,
@@ -139,8 +142,9 @@ class ProductFactory:
         """Start a product; `changes` are settings of the worker, which starts at once if `works`.
 
         `bot` are settings of the hook, which the worker gets too. `seed` makes the random faults of
-        the hosts repeatable. `flags` are those of their command lines. `sleep` is that of all hosts: one that does not return holds their
-        drawing.
+        the hosts repeatable. `flags` are those of their command lines. `longest_side` is that of their
+        pictures, None for that of the workflow. `sleep` is that of all hosts: one that does not
+        return holds their drawing.
         """
         models = required_models() if models is None else models
         async with AsyncExitStack() as stack:
@@ -152,6 +156,7 @@ class ProductFactory:
                         seconds_per_picture=seconds_per_picture,
                         seed=seed + number,
                         flags=flags,
+                        longest_side=longest_side,
                         sleep=sleep,
                     )
                 )

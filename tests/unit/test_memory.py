@@ -1,11 +1,15 @@
 """What was freed is used again, and goes back to the system when it is asked for."""
 
 import ast
+import functools
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from imagegen import morphology
+from imagegen.safety import screen
 
 # One small thing that lives on keeps all of a heap that lies before it.
 SCRIPT = """
@@ -79,6 +83,22 @@ def test_the_collector_passes_over_what_was_there_at_the_start_and_finds_what_co
     looked_at, is_found = _printed(COLLECTED)
 
     assert (looked_at, is_found) == (0, True)
+
+
+def test_a_cache_of_words_ends_where_the_memory_of_all_caches_is_known() -> None:
+    screen.shared_screen().conversation("Привет")
+
+    modules = [each for name, each in sys.modules.items() if name.startswith("imagegen.")]
+    values = {id(each): each for module in modules for each in vars(module).values()}.values()
+    sizes = {
+        f"{each.__module__}.{each.__name__}": each.cache_parameters()["maxsize"]
+        for each in values
+        if isinstance(each, functools._lru_cache_wrapper)
+    }
+    bounded = {name: size for name, size in sizes.items() if size is not None}
+
+    assert bounded["imagegen.safety.readings._word_forms"] == morphology.CACHED_WORDS
+    assert {name for name, size in bounded.items() if size > 5_000} == set()
 
 
 def _printed(script: str) -> list[float]:

@@ -48,6 +48,9 @@ class SandboxComfyUI:
         model_load_seconds: how long it takes to load other models than those of the last prompt.
         seed: makes faults with a chance, and the times of recurring ones, repeatable.
         flags: the flags of ComfyUI's command line.
+        longest_side: sampled images are drawn in their proportions with no longer side than this, in
+            pixels, for who does not look at them: painting costs 40 ms of CPU time at full size.
+            None draws them as large as the workflow says.
         sleep: called for every wait of the executor, also for one of 0 s between two nodes; a test
             that returns from it late holds the executor there.
         port: 0 chooses a free one.
@@ -67,6 +70,7 @@ class SandboxComfyUI:
         model_load_seconds: float = 0.0,
         seed: int | None = None,
         flags: HostFlags | None = None,
+        longest_side: int | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         port: int = 0,
         host: str = "127.0.0.1",
@@ -92,6 +96,7 @@ class SandboxComfyUI:
             thaw=self.thaw,
         )
         self._flags = flags or HostFlags()
+        self._longest_side = longest_side
         self._sleep = sleep
         self._host = host
         self._port = port
@@ -238,6 +243,7 @@ class SandboxComfyUI:
             seconds_per_picture=self.seconds_per_picture,
             model_load_seconds=self.model_load_seconds,
             flags=self._flags,
+            longest_side=self._longest_side,
             sleep=self._sleep,
             injection=FaultInjection(
                 script=self._script,

@@ -85,6 +85,7 @@ class HostState:
         sleep: Callable[[float], Awaitable[object]],
         injection: FaultInjection | None = None,
         model_load_seconds: float = 0.0,
+        longest_side: int | None = None,
     ) -> None:
         self.injection = injection or FaultInjection()
         interrupt = Interrupt()
@@ -117,6 +118,7 @@ class HostState:
                 preview_method=flags.preview_method,
                 takes_preview_method=version.takes_preview_method,
                 writes_metadata=not flags.disable_metadata,
+                longest_side=longest_side,
                 sleep=sleep,
                 interrupt=interrupt,
                 faults=prompt_faults,

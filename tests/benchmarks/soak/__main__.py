@@ -11,7 +11,6 @@ from tests.benchmarks.soak import growth
 from tests.benchmarks.soak.run import SoakOutcome, SoakPlan, run
 
 # What is held while so many pictures are made, or the first tenth of them, is not judged.
-_WARM_UP = 500
 
 
 def main() -> int:
@@ -34,7 +33,7 @@ def _plan() -> SoakPlan:
         seed=arguments.seed,
         pictures=arguments.pictures,
         out=arguments.out or Path("bench-results") / f"soak-{arguments.seed}",
-        warm_up=min(_WARM_UP, arguments.pictures // 10),
+        warm_up=arguments.pictures // 10,
     )
 
 

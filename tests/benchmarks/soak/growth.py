@@ -25,7 +25,7 @@ class Limit:
 # half. The bot has all of them, and keeps the id and the caption of each for the verdict.
 LIMITS: Mapping[str, Limit] = {
     "bot: memory, MB": Limit(once=8.0, per_thousand=0.4),
-    "memory, MB": Limit(once=8.0),
+    "memory, MB": Limit(once=7.0),
     "open files": Limit(once=24.0),
     "threads": Limit(once=16.0),
     "asyncio tasks": Limit(once=40.0),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import make_url, text
@@ -74,6 +75,30 @@ async def test_one_with_a_goodbye_but_no_end_yet_is_replaced_after_one_fault_at_
         assert second != first
         assert faults == sentences
         await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("integer", [1, None]),
+        ("bigint", [2**40]),
+        ("uuid", [UUID(int=7)]),
+        ("varchar", ["ä,{}"]),
+        ("text", []),
+    ],
+)
+async def test_arrays_are_read_and_written_without_a_question_of_their_type(
+    engine: AsyncEngine, kind: str, values: list[object]
+) -> None:
+    queries = await _logged_queries(engine)
+
+    async with engine.connect() as connection:
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        read = await raw.fetchval(f"SELECT CAST($1 AS {kind}[])", values)
+        await asyncio.sleep(0)  # the queries are told of at the next turn of the event loop
+
+    assert read == values
+    assert [query for query in queries if "typeinfo" in query] == []
 
 
 async def test_one_that_was_just_used_is_not_asked(engine: AsyncEngine, clock: Clock) -> None:

@@ -84,6 +84,49 @@ async def test_the_same_turn_twice_at_once_without_an_id_is_two_messages(
     assert await messages(sessions) == 2
 
 
+async def test_turns_that_were_counted_before_another_one_was_refused_count_once(
+    hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    await say(hook, 3)
+    async with sessions() as session:
+        # Somebody adds the same dialog for longer than a batch waits.
+        await session.execute(text("INSERT INTO dialogs (id) VALUES (9)"))
+        turns = [asyncio.create_task(hook.on_turn(turn(dialog_id))) for dialog_id in (1, 2, 3, 9)]
+        await asyncio.wait(turns[:3], timeout=PATIENCE_S)
+        await session.rollback()
+    await asyncio.gather(*turns)
+
+    assert await messages(sessions) == 7
+
+
+async def test_a_turn_whose_time_is_nearly_over_takes_no_other_with_it(
+    database_url: str, redis_url: str, sessions: Sessions
+) -> None:
+    settings = conversations.hook_settings(
+        database_url, redis_url, image_trigger_min=50, image_trigger_max=50
+    )
+    async with (
+        ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as patient,
+        ChatFlowHook(settings, turn_timeout_s=2.0) as hook,
+    ):
+        await say(patient, 6)
+        async with sessions() as session:
+            await session.execute(text("LOCK TABLE dialogs IN ACCESS EXCLUSIVE MODE"))
+            # As many batches as run at once, and one turn that waits for them.
+            old = []
+            for dialog_id in range(1, 6):
+                old.append(asyncio.create_task(hook.on_turn(turn(dialog_id))))
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(1.6)
+            young = asyncio.create_task(hook.on_turn(turn(6)))
+            await asyncio.wait(old, timeout=PATIENCE_S)
+        await young
+
+    async with sessions() as other:
+        counted = await other.scalar(select(Dialog.message_count).where(Dialog.id == 6))
+    assert counted == 2
+
+
 @pytest.mark.parametrize("message_id", [None, 7], ids=["without an id", "with an id"])
 async def test_a_turn_whose_count_got_no_answer_counts_once(
     database_url: str, redis_url: str, sessions: Sessions, message_id: int | None

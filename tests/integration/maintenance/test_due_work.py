@@ -35,9 +35,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def due_work(engine: AsyncEngine, clock: Clock) -> DueWork:
+async def due_work(engine: AsyncEngine, clock: Clock) -> DueWork:
     """What has been looked for once, in an empty database."""
-    return _due_work(engine, clock)
+    due_work = _due_work(engine, clock)
+    await due_work.step()
+    _taken(due_work)
+    clock.now_s += 1.0
+    return due_work
 
 
 def _due_work(engine: AsyncEngine, clock: Clock) -> DueWork:
@@ -52,13 +56,17 @@ def _taken(due_work: DueWork) -> set[Work]:
     return due
 
 
-async def test_at_the_beginning_all_work_is_due(due_work: DueWork) -> None:
-    assert _taken(due_work) == set(Work)
+async def test_what_the_worker_remembers_is_read_again_after_the_first_look(
+    engine: AsyncEngine, clock: Clock
+) -> None:
+    due_work = _due_work(engine, clock)
+
+    seen = [_taken(due_work), *[await _look(due_work, clock) for _ in range(2)]]
+
+    assert seen == [{Work.PAUSES}, {Work.PAUSES, Work.HOST_ORDERS}, set()]
 
 
 async def test_nothing_is_due_where_there_is_nothing(due_work: DueWork) -> None:
-    _taken(due_work)
-
     await due_work.step()
 
     assert _taken(due_work) == set()
@@ -103,7 +111,6 @@ def _request(**values: object) -> ImageRequest:
 async def test_work_is_due_while_its_row_is_there_and_once_when_it_has_gone(
     due_work: DueWork, clock: Clock, sessions: Sessions, row: Base, work: Work
 ) -> None:
-    _taken(due_work)
     async with sessions.begin() as session:
         session.add(await session.merge(row))
 

@@ -98,19 +98,20 @@ async def test_two_who_retry_a_group_at_once_retry_each_request_once_and_it_is_d
     products: ProductFactory, sessions: Sessions
 ) -> None:
     port = free_port()
-    async with (
-        products.start(works=False, **settings(port)) as product,
-        product.worker(),
-        status_visit.visiting(port) as visit,
-    ):
+    async with products.start(works=False, **settings(port)) as product:
         await Pauses(_engine(sessions)).pause(PauseScope.KIND, "automatic")
         requests = [await product.ask(dialog_id=1 + n) for n in range(4)]
         await _fail(sessions, requests)
 
-        answers = await asyncio.gather(*(visit.post("retry", code="drawing_failed") for _ in "ab"))
-        status, outcome = await visit.post("pause", scope="kind", name="automatic", is_paused=False)
-        ends = [await product.hook.wait(each, timeout=PATIENCE_S) for each in requests]
-        nothing = await visit.post("retry", code="drawing_failed")
+        async with product.worker(), status_visit.visiting(port) as visit:
+            answers = await asyncio.gather(
+                *(visit.post("retry", code="drawing_failed") for _ in "ab")
+            )
+            status, outcome = await visit.post(
+                "pause", scope="kind", name="automatic", is_paused=False
+            )
+            ends = [await product.hook.wait(each, timeout=PATIENCE_S) for each in requests]
+            nothing = await visit.post("retry", code="drawing_failed")
 
     counts = [
         int(answer["sentence"].partition(" ")[0])
@@ -156,7 +157,10 @@ async def test_pictures_are_shown_at_safe_only_and_to_those_who_have_signed_in(
     products: ProductFactory, sessions: Sessions
 ) -> None:
     port, open_port = free_port(), free_port()
-    async with products.start(**settings(port)) as product, status_visit.visiting(port) as visit:
+    async with (
+        products.start(longest_side=None, **settings(port)) as product,
+        status_visit.visiting(port) as visit,
+    ):
         request = await product.ask()
         await product.hook.wait(request, timeout=PATIENCE_S)
         address = f"pictures/{request.id}"

@@ -19,7 +19,7 @@ def noisy(base: float, per_picture: float = 0.0, *, noise: float = 0.0) -> Serie
 
 
 def is_flat(resource: str, series: Series) -> bool:
-    (growth,) = growths({resource: series}, warm_up=500)
+    (growth,) = growths({resource: series}, warm_up=2_000)
     return growth.is_flat
 
 
@@ -55,7 +55,7 @@ def test_a_moment_of_many_does_not_grow() -> None:
 
 
 def test_what_is_held_while_everything_warms_up_is_not_judged() -> None:
-    series = [(pictures, 10.0 if pictures < 500 else 300.0) for pictures in PICTURES]
+    series = [(pictures, 10.0 if pictures < 2_000 else 300.0) for pictures in PICTURES]
 
     assert is_flat("worker 0: memory, MB", series)
 

@@ -98,6 +98,19 @@ async def test_an_error_is_that_of_all_in_its_batch_and_of_no_other() -> None:
     assert [type(result) for result in results] == [ValueError, ValueError, int]
 
 
+async def test_an_error_that_is_returned_is_that_of_one() -> None:
+    async def handle(numbers: Sequence[int]) -> Sequence[int | Exception]:
+        return [number or ValueError("nothing") for number in numbers]
+
+    batches = Batches(handle, at_once=1, most=2)
+
+    results = await asyncio.gather(
+        *(batches.result(number) for number in (0, 1)), return_exceptions=True
+    )
+
+    assert [type(result) for result in results] == [ValueError, int]
+
+
 async def test_all_can_be_cancelled_and_nothing_more_is_handled() -> None:
     doubling = Doubling()
     batches = Batches(doubling.handle, at_once=1, most=1)

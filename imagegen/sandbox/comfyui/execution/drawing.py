@@ -37,7 +37,8 @@ _CYRILLIC["ё"] = "yo"
 _PUNCTUATION = {"—": "-", "–": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "…": "...", "№": "No."}
 
 
-# Drawn with this longer side in pixels and then scaled: faster, and with softer edges.
+# Drawn with this longer side in pixels and then scaled: faster, and with softer edges. These are soft
+# enough if the sketch of a small image is twice as large.
 _SKETCH_SIDE = 768
 
 
@@ -47,7 +48,7 @@ _INK: Colour = (38, 30, 42)
 def paint_portrait(scene: PaintedScene, size: tuple[int, int]) -> Image.Image:
     """Draw a scene; the same scene and size (in pixels) give the same image."""
     width, height = size
-    scale = _SKETCH_SIDE / max(size)
+    scale = min(_SKETCH_SIDE / max(size), 2.0)
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
     look, rng = portrait_look(scene.persona, scene.text), random.Random(scene.seed)  # noqa: S311 a picture, no secret
     sketch = Backdrop(small, scene.text, hue=look.hue, rng=rng).draw()

@@ -90,6 +90,7 @@ class HostContext:
     preview_method: str
     takes_preview_method: bool
     writes_metadata: bool
+    longest_side: int | None
     interrupt: Interrupt
     sleep: Callable[[float], Awaitable[object]]
     faults: PromptFaults = field(default_factory=PromptFaults)
@@ -111,6 +112,7 @@ class NodeContext:
         self.extra_pnginfo: dict[str, Any] | None = extra_data.get("extra_pnginfo")
         self.files = host_context.files
         self.writes_metadata = host_context.writes_metadata
+        self.longest_side = host_context.longest_side
         self._node = node
         self._client_id = extra_data.get("client_id")
         self._preview_method = _preview_method(extra_data, host_context)

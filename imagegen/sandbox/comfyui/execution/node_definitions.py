@@ -1,6 +1,5 @@
 """The node classes of the sandbox, as in /object_info."""
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -51,10 +50,11 @@ class NodeDefinitions:
         return bool(self.classes[class_type]["output_node"])
 
     def as_json(self, class_type: str | None = None) -> dict[str, Any]:
+        """Return what /object_info answers; it is not to be changed."""
         if class_type is None:
-            return copy.deepcopy(self.classes)
+            return self.classes
         known = self.classes.get(class_type)
-        return {} if known is None else {class_type: copy.deepcopy(known)}
+        return {} if known is None else {class_type: known}
 
     def _fill(self, class_type: str, name: str, files: list[str]) -> None:
         spec = self.classes[class_type]["input"]["required"][name]

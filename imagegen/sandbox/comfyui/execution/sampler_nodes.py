@@ -59,11 +59,20 @@ async def _draw(
 ) -> Latent:
     persona = _persona_of(guider.model) or _persona_of_prefix(context.graph) or "nobody"
     scene = PaintedScene(persona=persona.title(), seed=seed, text=guider.text)
-    size = (latent.width, latent.height)
+    size = _drawn_size(latent, context.longest_side)
     await context.draw(
         steps, lambda step: asyncio.to_thread(paint_preview, scene, size, step / steps)
     )
-    return replace(latent, scene=scene)
+    width, height = size
+    return replace(latent, width=width, height=height, scene=scene)
+
+
+def _drawn_size(latent: Latent, longest_side: int | None) -> tuple[int, int]:
+    width, height = latent.width, latent.height
+    if longest_side is None or longest_side >= max(width, height):
+        return width, height
+    scale = longest_side / max(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _persona_of(model: Model) -> str:

@@ -26,6 +26,14 @@ async def test_a_picture_has_the_size_that_was_asked_for_and_tells_its_graph() -
     assert json.loads(picture.info["prompt"]) == graph
 
 
+async def test_a_picture_for_nobody_to_look_at_is_drawn_smaller_in_its_proportions() -> None:
+    graph = persona_graph(size=(768, 1024))
+
+    picture = Image.open(io.BytesIO(await _drawn(graph, longest_side=256)))
+
+    assert picture.size == (192, 256)
+
+
 async def test_the_same_persona_and_seed_give_the_same_picture() -> None:
     assert await _pixels(persona_graph()) == await _pixels(persona_graph())
 
@@ -109,8 +117,8 @@ async def test_a_node_that_fails_names_the_exception() -> None:
     assert facts["node_type"] == "SaveImage"
 
 
-async def _drawn(graph: dict[str, Any]) -> bytes:
-    sandbox = SandboxComfyUI(models=MODELS)
+async def _drawn(graph: dict[str, Any], *, longest_side: int | None = None) -> bytes:
+    sandbox = SandboxComfyUI(models=MODELS, longest_side=longest_side)
     async with sandbox, connect_client(sandbox.address) as client:
         prompt_id = await client.post(graph)
         await client.wait_for_end(prompt_id)
