@@ -78,7 +78,7 @@ def _has_number(sentence: NormalisedSentence) -> bool:
     return any(map(numbers.number_of, sentence.words))
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=morphology.CACHED_WORDS)
 def _readings(word: str) -> tuple[str, ...]:
     lemma = morphology.lemmas(word)[0]
     return (lemma, f"~{lemma[:_STEM]}") if len(lemma) > _STEM else (lemma,)

@@ -1,10 +1,11 @@
 """Learns the weights of words that speak of minors: `python -m tests.unit.safety.learn_words`.
 
 It reads the open lists, `lists/learnt` and what shipped personas say, and never the unread half. The
-same lists give the same weights. It takes half a minute of one core.
+same lists give the same weights. It takes a quarter of a minute of one core.
 """
 
 import hashlib
+import itertools
 import json
 import math
 import random
@@ -34,28 +35,33 @@ Example = tuple[AbstractSet[str], int]
 
 
 def examples() -> Iterator[Example]:
-    """Yield the features of messages, and 1 for one that speaks of a minor, else 0.
+    """Yield the features of messages, and 1 for one that speaks of a minor, else 0."""
+    for text, label in itertools.chain(_written_lines(), _messages_of_lists()):
+        yield features_of(text), label
+
+
+def _written_lines() -> Iterator[tuple[str, int]]:
+    for name, label in (("mentions", 1), ("harmless", 0)):
+        for path in sorted((LISTS / "learnt").glob(f"*{name}.txt")):
+            yield from ((text, label) for text in path.read_text("utf-8").splitlines())
+    for text in (LISTS.parent / "harmless.txt").read_text("utf-8").splitlines():
+        if text and text[0] not in "#~":
+            yield text, 0
+    yield from ((text, 0) for text in said_by_personas())
+
+
+def _messages_of_lists() -> Iterator[tuple[str, int]]:
+    """Yield the messages of the open lists.
 
     A mention or a dialog of several messages is left out if it is not known which of them makes it
     one.
     """
-    for name, label in (("mentions", 1), ("harmless", 0)):
-        for path in sorted((LISTS / "learnt").glob(f"*{name}.txt")):
-            for text in path.read_text("utf-8").splitlines():
-                yield features_of(text), label
-    for text in (LISTS.parent / "harmless.txt").read_text("utf-8").splitlines():
-        if text and text[0] not in "#~":
-            yield features_of(text), 0
-    for text in said_by_personas():
-        yield features_of(text), 0
     for name in ("mentions", "harmless", "dialogs"):
         for path in (LISTS / f"{name}.jsonl", LISTS / "later" / f"{name}.jsonl"):
             for row in map(json.loads, path.read_text("utf-8").splitlines()):
                 is_clear = name == "harmless" or row.get("expect") == "clear"
                 if is_clear or len(row["messages"]) == 1:
-                    yield from (
-                        (features_of(said["text"]), 1 - is_clear) for said in row["messages"]
-                    )
+                    yield from ((said["text"], 1 - is_clear) for said in row["messages"])
 
 
 def said_by_personas() -> Iterator[str]:

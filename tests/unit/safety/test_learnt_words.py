@@ -2,6 +2,8 @@
 
 import pytest
 
+from imagegen.safety.normalise import sentences
+from imagegen.safety.numbers import Number, number_of
 from imagegen.safety.rules import Finding
 from imagegen.safety.screen import ScreenVerdict, shared_screen
 from tests.unit.safety.learn_words import WEIGHTS, digest, learn, said_by_personas
@@ -76,3 +78,10 @@ def test_a_number_is_weighed_with_the_words_beside_it() -> None:
 
     assert "<number 10> кнопка" in next(iter(with_a_count))
     assert "<number 10> $" in next(iter(with_none))
+
+
+@pytest.mark.parametrize("word", ["шестом", "shestom"])
+def test_a_word_that_may_be_two_numbers_is_read_the_same_in_each_process(word: str) -> None:
+    (sentence,) = sentences(word)
+
+    assert number_of(sentence.words[0]) == Number(value=6, is_ordinal=True)
