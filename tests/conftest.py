@@ -10,11 +10,12 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import execnet
 import hypothesis
 import psycopg
 import pytest
@@ -25,7 +26,7 @@ from imagegen.db import migrations
 from imagegen.db.engine import connect
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.servers import Servers, running_servers
-from tests.support import conversations
+from tests.support import conversations, fork_server
 from tests.support.conversations import Sessions
 
 if TYPE_CHECKING:
@@ -112,6 +113,17 @@ def _speed(item: pytest.Item) -> int:
 def pytest_xdist_auto_num_workers() -> int:
     """Run six processes, since tests wait more than they compute; one on a Redis given to us."""
     return 6 if _given() is None else 1
+
+
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[execnet.XSpec]) -> None:
+    """Fork the processes from one that has imported the tests, which takes seconds of CPU."""
+    stack = ExitStack()
+    config.add_cleanup(stack.close)
+    home = config.invocation_params.dir
+    tests = [str(home / each) for each in config.args]
+    python = stack.enter_context(fork_server.shared_by_processes(*tests))
+    for spec in specs:
+        spec.python = python
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,21 @@
 """Starts Python commands from a process that has already imported the worker.
 
-Importing a worker takes seconds of CPU, and the tests start a hundred of them. The fork server
-imports once and forks for each command: `python -m module`, `python -c code`, or a script. The
-forked process gets its own environment, directory, standard streams, default signals and exit
-code, and none of the server's sockets. Some tests run the same commands as processes of their
-own, so that the imports are tested too.
+Importing a worker takes seconds of CPU, and the tests start a hundred of them. A fork server
+(tests/support/forking.py) imports once and forks for each command: `python -m module`,
+`python -c code`, or a script. The forked process gets its own environment, directory, standard
+streams, default signals and exit code, and none of the server's sockets. Some tests run the same
+commands as processes of their own, so that the imports are tested too.
+
+The processes of one run of xdist share a fork server, and are forked themselves, from a second one
+that has imported the tests.
 """
 
 import atexit
 import functools
-import gc
-import importlib
 import json
 import os
-import runpy
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -22,26 +23,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
+
+from tests.support import forked_python, forking
 
 ROOT = Path(__file__).parents[2]
-# What the commands import, except the modules that are run as commands.
-PRELOADED = (
-    "alembic.command",
-    "arq.cli",
-    "imagegen.cli",
-    "imagegen.cli.host_table",
-    "imagegen.sandbox.comfyui.standalone",
-    "imagegen.sandbox.demo.demo",
-    "imagegen.sandbox.telegram.standalone",
-    "imagegen.worker",
-    "rich.console",
-    "tests",
-)
-_STOPPED, _CONTINUED = "stopped", "continued"
+_ADDRESS = "TESTS_FORK_SERVER"
 
 
 class Process(Protocol):
@@ -126,8 +116,8 @@ class ForkedProcess:
         *lines, self._unread = (self._unread + received).split(b"\n")
         for line in lines:
             word = line.decode()
-            if word in (_STOPPED, _CONTINUED):
-                self._is_stopped = word == _STOPPED
+            if word in (forking.STOPPED, forking.CONTINUED):
+                self._is_stopped = word == forking.STOPPED
             else:
                 self.returncode = int(word)
         if not received and self.returncode is None:
@@ -137,31 +127,15 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """A running fork server; what it has forked ends with the block, or with the test process."""
+    """A fork server at the address of a Unix socket; what it has forked ends with the caller."""
 
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._control: socket.socket
+    def __init__(self, address: str) -> None:
+        self.address = address
 
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._control, theirs = socket.socketpair()
-            with theirs:
-                server = subprocess.Popen(
-                    [sys.executable, "-m", __name__, str(theirs.fileno())],
-                    cwd=ROOT,
-                    env={"PATH": os.environ["PATH"]},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                )
-            stack.enter_context(server)
-            stack.enter_context(self._control)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    @property
+    def python(self) -> str:
+        """A command that takes `-c CODE` as Python does, and runs it in a fork."""
+        return shlex.join([sys.executable, "-I", "-S", forked_python.__file__, self.address])
 
     def start(
         self,
@@ -179,15 +153,17 @@ class ForkServer:
         Raises:
             ValueError: it is not a Python command.
         """
+        forking.runner(command)
         request = {"command": list(command), "environment": dict(env), "directory": str(cwd)}
-        _runner(command)
-        status, theirs = socket.socketpair()
-        with theirs, Path(os.devnull).open("rb") as devnull:
-            socket.send_fds(
-                self._control, [b"\n"], [theirs.fileno(), devnull.fileno(), stdout, stderr]
-            )
-            status.sendall(json.dumps(request).encode() + b"\n")
-        return ForkedProcess(int(_line(status)), status, command)
+        with ExitStack() as stack:
+            connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+            connection.connect(self.address)
+            with Path(os.devnull).open("rb") as devnull:
+                socket.send_fds(connection, [b"\n"], [devnull.fileno(), stdout, stderr])
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            process = ForkedProcess(int(forking.line_of(connection)), connection, command)
+            stack.pop_all()
+        return process
 
     def run(
         self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float
@@ -234,136 +210,51 @@ class RecordedCommand:
         return _content(self._err.fileno())
 
 
+@contextmanager
+def running(*tests: str, env: Mapping[str, str]) -> Iterator[ForkServer]:
+    """Run a fork server that has imported the worker, or the test modules of those paths."""
+    with ExitStack() as stack:
+        # Not in TMPDIR: the address of a Unix socket has 104 bytes at most.
+        home = stack.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
+        # The server ends when its end of this pair is the last one open.
+        ours, theirs = socket.socketpair()
+        with theirs, socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(address := f"{home}/socket")
+            listener.listen()
+            descriptors = [listener.fileno(), theirs.fileno()]
+            server = subprocess.Popen(
+                [sys.executable, "-m", forking.__name__, *map(str, descriptors), *tests],
+                cwd=ROOT,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=descriptors,
+            )
+        stack.enter_context(server)
+        stack.enter_context(ours)
+        yield ForkServer(address)
+
+
+@contextmanager
+def shared_by_processes(*tests: str) -> Iterator[str]:
+    """Run what the processes of xdist share; yield what stands for Python in their start."""
+    with (
+        running(env={"PATH": os.environ["PATH"]}) as commands,
+        running(*tests, env=os.environ) as processes,
+    ):
+        os.environ[_ADDRESS] = commands.address
+        yield processes.python
+
+
 @functools.cache
 def shared() -> ForkServer:
-    """Return the server of this test process, which starts at the first call."""
-    server = ForkServer()
-    atexit.register(server.__exit__)
-    return server.__enter__()
-
-
-class _Server:
-    """The server process: forks on request and reports the status of its children."""
-
-    def __init__(self, control: socket.socket) -> None:
-        self._control = control
-        self._woken, self._waker = socket.socketpair()
-        self._status: dict[int, socket.socket] = {}
-
-    def serve(self) -> Callable[[], object] | None:
-        """Serve until the test process ends. In a forked child, return what it has to run."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._waker.setblocking(False)
-        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-        while True:
-            readable, _, _ = select.select([self._control, self._woken], [], [])
-            if self._woken in readable:
-                self._woken.recv(1024)
-                self._report_children()
-            if self._control in readable:
-                received, descriptors, *_ = socket.recv_fds(self._control, 1, 4)
-                if not received:
-                    self._kill_all()
-                    return None
-                if (run := self._fork(descriptors)) is not None:
-                    return run
-
-    def _fork(self, descriptors: list[int]) -> Callable[[], object] | None:
-        status = socket.socket(fileno=descriptors[0])
-        streams = descriptors[1:]
-        request = json.loads(_line(status))
-        pid = os.fork()
-        if pid == 0:
-            status.close()
-            return self._set_up_child(request, streams)
-        for each in streams:
-            os.close(each)
-        self._status[pid] = status
-        _send(status, str(pid))
-        return None
-
-    def _set_up_child(self, request: dict[str, Any], streams: list[int]) -> Callable[[], object]:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number, descriptor in enumerate(streams):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        for each in (self._control, self._woken, self._waker, *self._status.values()):
-            each.close()
-        os.chdir(request["directory"])
-        os.environ.clear()
-        os.environ.update(request["environment"])
-        sys.path[1:1] = [each for each in os.environ.get("PYTHONPATH", "").split(":") if each]
-        return _runner(request["command"])
-
-    def _kill_all(self) -> None:
-        for pid in self._status:
-            os.kill(pid, signal.SIGKILL)
-
-    def _report_children(self) -> None:
-        for pid in list(self._status):
-            ended, wait_status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
-            if ended == 0:
-                continue
-            if os.WIFSTOPPED(wait_status) or os.WIFCONTINUED(wait_status):
-                _send(self._status[pid], _STOPPED if os.WIFSTOPPED(wait_status) else _CONTINUED)
-                continue
-            with self._status.pop(pid) as status:
-                _send(status, str(os.waitstatus_to_exitcode(wait_status)))
-
-
-def _runner(command: Sequence[str]) -> Callable[[], object]:
-    """Return a function that runs a command as Python would."""
-    match command:
-        case [sys.executable, "-m", name, *arguments]:
-            return lambda: _run_module(name, arguments)
-        case [sys.executable, "-c", code, *arguments]:
-            return lambda: _run_code(code, arguments)
-        case [script, *arguments] if Path(script).parent == Path(sys.executable).parent:
-            return lambda: _run_script(script, arguments)
-        case _:
-            raise ValueError(f"not a Python command: {command}")
-
-
-def _run_module(name: str, arguments: list[str]) -> None:
-    sys.argv, sys.path[0] = [name, *arguments], str(Path.cwd())
-    runpy.run_module(name, run_name="__main__", alter_sys=True)
-
-
-def _run_code(code: str, arguments: list[str]) -> None:
-    sys.argv, sys.path[0] = ["-c", *arguments], ""
-    exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 (python -c)
-
-
-def _run_script(script: str, arguments: list[str]) -> None:
-    sys.argv, sys.path[0] = [script, *arguments], str(Path(script).parent)
-    runpy.run_path(script, run_name="__main__")
+    """Return the server of this run of the tests; without xdist it starts at the first call."""
+    if _ADDRESS in os.environ:
+        return ForkServer(os.environ[_ADDRESS])
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(running(env={"PATH": os.environ["PATH"]}))
 
 
 def _content(descriptor: int) -> str:
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode()
-
-
-def _line(status: socket.socket) -> bytes:
-    with status.makefile("rb") as lines:
-        return lines.readline()
-
-
-def _send(status: socket.socket, line: str) -> None:
-    with suppress(BrokenPipeError):  # the test no longer reads from it
-        status.sendall(line.encode() + b"\n")
-
-
-if __name__ == "__main__":
-    for each in PRELOADED:
-        importlib.import_module(each)
-    # What a worker builds and reads in its first second.
-    shipped = importlib.import_module("imagegen.resources").path("workflows")
-    importlib.import_module("imagegen.workflows.screening").screened_workflows(shipped)
-    gc.collect()
-    gc.freeze()
-    if run := _Server(socket.socket(fileno=int(sys.argv[1]))).serve():
-        # At module level, so that it ends as any program does.
-        run()

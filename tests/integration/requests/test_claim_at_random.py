@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import cancellation
@@ -178,9 +179,14 @@ class Walk:
                 await self._requests.put_back(request, costs_an_attempt=True, most_attempts=3)
 
     async def seen(self) -> tuple[ImageRequest, Dialog]:
+        both = (
+            select(ImageRequest, Dialog)
+            .join(Dialog, Dialog.id == ImageRequest.dialog_id)
+            .where(ImageRequest.id == self.request_id)
+        )
         async with self._sessions() as session:
-            row = await session.get_one(ImageRequest, self.request_id)
-            return row, await session.get_one(Dialog, self.dialog_id)
+            row, dialog = (await session.execute(both)).one()
+            return row, dialog
 
     def is_fresh(self, which: int, claim: UUID | None) -> bool:
         return which < len(self._claims) and self._claims[-1 - which].claim == claim
