@@ -242,7 +242,9 @@ def _number_in_letters(word: NormalisedWord, *, has_digits: bool) -> Number | No
             return Number(value=_STEMS[compound.group(1)], is_age=True)
     # Sorted, so that each process reads the same; "шестом" is of `шестой` rather than of `шесть`.
     forms = sorted(forms_of(word))
-    if (ordinal := next((_ORDINALS[each] for each in forms if each in _ORDINALS), None)) is not None:
+    if (
+        ordinal := next((_ORDINALS[each] for each in forms if each in _ORDINALS), None)
+    ) is not None:
         return Number(value=ordinal, is_ordinal=True)
     if (value := next((_WORDS[each] for each in forms if each in _WORDS), None)) is not None:
         # A number from 11 that is disguised, such as `f1fteen`, hides an age.
