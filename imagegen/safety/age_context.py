@@ -132,6 +132,11 @@ def numbers_in(sentence: NormalisedSentence) -> tuple[NumberContext, ...]:
     return tuple(_numbers_in(sentence))
 
 
+def spoken_words(sentence: NormalisedSentence) -> list[SpokenWord]:
+    """Return the words of a sentence, with each number of several words ("twenty five") as one."""
+    return _with_compounds(_spoken(sentence))
+
+
 def is_english_plural(form: str) -> bool:
     """Whether a word has the form of an English plural."""
     return (
@@ -146,7 +151,7 @@ def is_english_plural(form: str) -> bool:
 def _numbers_in(sentence: NormalisedSentence) -> Iterator[NumberContext]:
     if not any(map(numbers.number_of, sentence.words)):
         return
-    spoken = _with_compounds(_spoken(sentence))
+    spoken = spoken_words(sentence)
     for index, word in enumerate(spoken):
         if word.number is None:
             continue

@@ -28,7 +28,7 @@ _YEARS_OLD = word_set("yo yos ish летний летн летие")
 _AGED = word_set("aged age ages возраст")
 _TO_BE_AGE = word_set("my is s that in")
 _TURNING = word_set(
-    "pushing nearing approaching turnin turn turns turned turning hit hits being became reached"
+    "pushing rising nearing approaching turnin turn turns turned turning hit hits being became reached"
 )
 _SPAN_BEFORE = word_set(
     "for in after than last past next within over since every took these those first whole"

@@ -23,10 +23,11 @@ _KINDS_OF_PRONOUNS = (
     (word_set("она ей ее ею ней еи"), frozenset({"femn"})),
     (word_set("он ему его нем"), frozenset({"masc", "neut"})),
 )
-# What shows somebody: "the scene: barely 18" is not the age of a scene.
+# What shows somebody, or tells of them: "the scene: barely 18" is not the age of a scene.
 _DEPICTIONS = word_set(
     "scene picture pic photo photograph portrait image drawing painting video story profile card sheet model"
-    " сцена фото фотка картинка портрет снимок рисунок изображение анкета досье карточка описание модель"
+    " novel tale plot roleplay сцена фото фотка картинка портрет снимок рисунок изображение анкета досье карточка"
+    " описание модель история рассказ роман повесть сказка сюжет сценарий ролевая"
 )
 _BIRTHDAY = word_set("birthday bday")
 _OWNERS = word_set("my your his her their")
@@ -36,6 +37,9 @@ _PREPOSITIONS = word_set(
 )
 _ASKED_BACK = re.compile(r"\W*(?:(?:the|a|my|your|his|her|our)\s)?(\w+)\?")
 _POSSESSIVES = word_set("мой твой ваш наш его этот")
+# After these, Russian nouns are in the plural.
+_TENS = range(10, 18)
+_DATIVE = word_set("мне тебе ей ему вам")
 _MAX_DISTANCE = 7
 _MAX_DISTANCE_AFTER = 5
 
@@ -131,10 +135,18 @@ def _stands_before_a_thing(context: NumberContext) -> bool:
             is_of_years = True
             continue
         if word not in _ASKING and is_thing(word, forms):
-            return is_of_years or not word.isascii() or is_english_plural(word)
+            return is_of_years or context.number.is_age or _may_be_counted(word, context)
         if not morphology.is_adjective(word):
             return False
     return False
+
+
+def _may_be_counted(word: str, context: NumberContext) -> bool:
+    """Whether a noun has the form that it has after a number: "15 писем", but "мне 15 какой кредит"."""
+    if word.isascii():
+        return is_english_plural(word)
+    is_said_of_somebody = context.value in _TENS and context.word_before & _DATIVE
+    return not is_said_of_somebody or morphology.may_be_counted_in_tens(word)
 
 
 def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:

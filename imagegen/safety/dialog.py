@@ -27,6 +27,8 @@ _CLASS_QUESTION = re.compile(
     r"(?:what|which) (?:grade|class|year|form)\b(?! were| was| did| is it)|\bgrade\b[^.!?]*\?"
     r"|year (?:are you|is (?:he|she)) in|в каком\b[^.!?]{0,20} класс|какой\b[^.!?]{0,12} класс|класс\?"
 )
+# A class with its letter: "9в".
+_CLASS = re.compile(r"\b(?:[1-9]|1[01])\s?[«\"]?[абвгдеж]\b")
 _ROLLS = re.compile(r"кубик|\bброс(?:ай|аю|ок|ь)\b|\broll|\bd20\b|\bdice\b")
 # How long a couple is together: in a question, and in its answer.
 _COUPLE = re.compile(
@@ -220,7 +222,8 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
         return True
     if not _asks_for_age(question) or names_a_thing_first(said):
         return False
-    is_class, is_birth = _CLASS_QUESTION.search(question), _BIRTH_QUESTION.search(question)
+    is_class = _CLASS_QUESTION.search(question) and not _STUDENT.search(said)
+    is_birth = _BIRTH_QUESTION.search(question)
     is_age = (
         _AGE_QUESTION.search(question) or _ADULT_QUESTION.search(question) or _is_how_many(question)
     )
@@ -230,7 +233,7 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
         for context in age_context.numbers_in(sentence)
         if not is_age or not context.is_counted(_COUNTED, until=_YEARS)
     ]
-    if is_class and not _STUDENT.search(said) and any(0 < each.value <= 12 for each in numbers):
+    if is_class and (_CLASS.search(said) or any(0 < each.value <= 12 for each in numbers)):
         return True
     if is_birth and any(_is_birth_of_a_minor(each, today) for each in numbers):
         return True

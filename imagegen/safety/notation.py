@@ -61,6 +61,7 @@ _IN_OTHER_WORDS = (
         re.compile(rf"(?i)(?<!\d )\b(?:going on|all of|(?<=m )but|(?<=is )but)\s+(?={_TEENS})"),
         "just ",
     ),
+    (re.compile(r"(?i)\bбез малого\b"), "почти"),
     (re.compile(r"(?i)\{\{char\}\}"), "your character"),
     (re.compile(r"(?i)\{\{user\}\}"), "my character"),
     (re.compile(r"(?i)\b(?:появил|увидел)(\w*) (?:на )?свет\b"), r"родил\1"),
@@ -83,6 +84,7 @@ _WORDS_OF_SUMS = (
 )
 _DECADES = (
     (re.compile(r"(?i)\bdecade and a half\b"), "15 years"),
+    (re.compile(r"(?i)\b(?:one|a) decade (?:plus|and)\b"), "10 plus"),
     (re.compile(r"(?i)\ba decade old\b"), "10 years old"),
 )
 _SIGNS = (

@@ -240,12 +240,15 @@ def _number_in_letters(word: NormalisedWord, *, has_digits: bool) -> Number | No
     for reading in word.readings:
         if "лет" in reading and (compound := _COMPOUND.match(reading)):
             return Number(value=_STEMS[compound.group(1)], is_age=True)
-    for form in forms_of(word):
-        if (value := _WORDS.get(form)) is not None:
-            # A number from 11 that is disguised, such as `f1fteen`, hides an age.
-            return Number(value=value, is_age=has_digits and value > _MAX_HARMLESS)
-        if (value := _ORDINALS.get(form)) is not None:
-            return Number(value=value, is_ordinal=True)
+    # Sorted, so that each process reads the same; "шестом" is of `шестой` rather than of `шесть`.
+    forms = sorted(forms_of(word))
+    if (
+        ordinal := next((_ORDINALS[each] for each in forms if each in _ORDINALS), None)
+    ) is not None:
+        return Number(value=ordinal, is_ordinal=True)
+    if (value := next((_WORDS[each] for each in forms if each in _WORDS), None)) is not None:
+        # A number from 11 that is disguised, such as `f1fteen`, hides an age.
+        return Number(value=value, is_age=has_digits and value > _MAX_HARMLESS)
     return next(filter(None, map(_misspelt_number, word.readings)), None)
 
 

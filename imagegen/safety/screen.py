@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 # To be raised with every change of what is found: the safety audit stores which version refused.
-VERSION = "8"
+VERSION = "9"
 
 # A shorter word of the hard list may be a part of a harmless name.
 _MIN_CODE = 3
@@ -127,6 +127,12 @@ class Screen:
         if any(code in word for word in unknown_words(words) for code in self._codes):
             return Finding(verdict=ScreenVerdict.REFUSED, rule="minor_code")
         return worst(self._drawn_findings(visible(words), own_names=()))
+
+    def features(self, text: str) -> Iterator[frozenset[str]]:
+        """Yield what has a weight in each sentence of a user's message."""
+        for sentence in map(in_adult_senses, sentences(without_other_numbers(visible(text)))):
+            names = self._topics_of(sentence, USER, NO_FORMS).names
+            yield learnt_words.features(sentence, names - {"learnt"})
 
     def keeps_adults_out(self, negative: str) -> bool:
         """Whether a negative prompt has words for adults, and so asks for somebody younger."""
@@ -280,8 +286,6 @@ class Screen:
 
     def _topics_of(self, sentence: NormalisedSentence, role: Role, named: Forms) -> Topics:
         names = set(self._lexicon.topics(searchable_line(sentence)))
-        # "It's a new car. She is 15": of what was named before, the words say nothing.
-        is_learnt = not named and learnt_words.speak_of_a_minor(sentence, names)
         if any(self._squeezed.are_in(row) for row in written_rows(sentence.words)):
             names.add("codes")
         ages = [*age_detection.ages_in(sentence, self._today(), named_before=named)]
@@ -303,7 +307,8 @@ class Screen:
             subjects = frozenset(self._subjects(sentence, names, minors, role))
         if any(age.is_own for age in minors):
             names.add("own_age")
-        if is_learnt:
+        # "It's a new car. She is 15": of what was named before, the words say nothing.
+        if not named and learnt_words.speak_of_a_minor(sentence, names):
             names.add("learnt")
         return Topics(names=names, subjects=subjects)
 

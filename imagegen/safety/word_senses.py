@@ -17,7 +17,7 @@ _AFTER_A_PERSON = word_set(
     "is was are were and or in at on of who that to for under with by has had have can cannot must"
     " may will would as s from legally still not girl boy child student fyi lol lmao btw so but because"
     " if though tho please pls just haha i you he she we they my here too u ok then when until till yes"
-    " no sorry rn sir dude bro man duh and also cuz bc cause n yet now today ugh"
+    " running using posting pretending texting chatting behind no sorry rn sir dude bro man duh and also cuz bc cause n yet now today ugh"
 )
 # Beside these, "a minor" is a key: "a minor, then g". Not b and c, which are written for "be" and "see".
 _NOTES, _OF_CHORDS = word_set("d e f g"), word_set("then потом chord chords аккорд major")

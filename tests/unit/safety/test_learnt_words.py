@@ -2,13 +2,16 @@
 
 import pytest
 
+from imagegen.safety.normalise import sentences
+from imagegen.safety.numbers import Number, number_of
 from imagegen.safety.rules import Finding
 from imagegen.safety.screen import ScreenVerdict, shared_screen
-from tests.unit.safety.learn_words import said_by_personas
+from tests.unit.safety.learn_words import WEIGHTS, digest, learn, said_by_personas
 
 MINOR = Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="minor_mentioned")
 SENTENCES = [
     "my mom does not know I have this account",
+    "мама рубашку застёгивает мне, пуговицы пока не умею",
     "родители думают, что я в кружке",
     "мама проверит, сделал ли я уроки",
 ]
@@ -51,3 +54,34 @@ def test_what_shipped_personas_say_keeps_no_picture_tame() -> None:
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_a_persona_may_say_what_only_weighs(sentence: str) -> None:
     assert shared_screen().caption(sentence).verdict is ScreenVerdict.CLEAR
+
+
+def test_the_weights_are_those_of_the_lists_and_the_lexicon() -> None:
+    """If not: `python -m tests.unit.safety.learn_words`."""
+    assert digest() in WEIGHTS.read_text("utf-8")[:300]
+
+
+def test_the_same_lines_give_the_same_weights_in_any_order_of_their_features() -> None:
+    lines = [(("a", "b"), 1), (("b", "c"), 0), (("a", "c"), 1), (("c", "d"), 0), (("a", "d"), 1)]
+    turned = [(found[::-1], label) for found, label in lines]
+
+    weights = learn([(frozenset(found), label) for found, label in lines])
+
+    assert weights == learn([(frozenset(found), label) for found, label in turned])
+    assert weights["a"] > 0 > weights["c"]
+
+
+def test_a_number_is_weighed_with_the_words_beside_it() -> None:
+    with_a_count, with_none = (
+        shared_screen().features(text) for text in ("15 кнопок залипло", "классу нужно 15")
+    )
+
+    assert "<number 10> кнопка" in next(iter(with_a_count))
+    assert "<number 10> $" in next(iter(with_none))
+
+
+@pytest.mark.parametrize("word", ["шестом", "shestom"])
+def test_a_word_that_may_be_two_numbers_is_read_the_same_in_each_process(word: str) -> None:
+    (sentence,) = sentences(word)
+
+    assert number_of(sentence.words[0]) == Number(value=6, is_ordinal=True)
