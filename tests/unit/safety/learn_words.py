@@ -19,6 +19,7 @@ import imagegen.safety
 from imagegen import resources
 from imagegen.safety.learnt_words import BIAS
 from imagegen.safety.screen import shared_screen
+from imagegen.sandbox.demo.persona_bot import VOICES
 from imagegen.workflows.library import load_workflows
 
 LISTS = Path(__file__).parent / "lists"
@@ -65,9 +66,12 @@ def _messages_of_lists() -> Iterator[tuple[str, int]]:
 
 
 def said_by_personas() -> Iterator[str]:
-    """Yield the captions of the shipped personas."""
+    """Yield the captions of the shipped personas, and what they say in the demo."""
     for workflow in load_workflows(resources.path("workflows")).workflows.values():
         yield from (*workflow.persona.captions.ru, *workflow.persona.captions.en)
+    for persona in VOICES.values():
+        for voice in (persona["ru"], persona["en"]):
+            yield from (voice["greeting"], *voice["lines"])
 
 
 def features_of(text: str) -> frozenset[str]:
