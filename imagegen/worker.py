@@ -219,7 +219,13 @@ def worker_settings(
         )
         if owns_process:
             await stack.enter_async_context(
-                periodic.every(memory.GIVE_BACK_EVERY_S, memory.give_memory_back, name="memory")
+                periodic.every(
+                    memory.GIVE_BACK_EVERY_S,
+                    memory.give_memory_back,
+                    name="memory",
+                    # By then the objects of the start are frozen, which a collection would look at.
+                    delay_s=memory.GIVE_BACK_EVERY_S,
+                )
             )
         await stack.enter_async_context(parts.keep_warm.running())
         await _publish(
