@@ -1,8 +1,8 @@
-"""A TCP proxy to the test's PostgreSQL that can go silent, or forget connections, and closes none."""
+"""A TCP proxy to the test's PostgreSQL that goes silent, keeps answers or forgets connections."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 
 from sqlalchemy import make_url
 
@@ -14,6 +14,8 @@ class DatabaseProxy:
         self._target = host, port
         self._is_open = asyncio.Event()
         self._is_open.set()
+        self._may_answer = asyncio.Event()
+        self._may_answer.set()
         self._connections: set[asyncio.Task[None]] = set()
         self._answers_left: int | None = None
         # What was sent by either side and held back.
@@ -38,6 +40,15 @@ class DatabaseProxy:
 
     def resume(self) -> None:
         self._is_open.set()
+
+    @contextmanager
+    def answers_held_back(self) -> Iterator[None]:
+        """Let what is asked through during the block, and its answers after it."""
+        self._may_answer.clear()
+        try:
+            yield
+        finally:
+            self._may_answer.set()
 
     def forget(self) -> None:
         """Let nothing more through the connections of now, as a firewall does; new ones work."""
@@ -86,8 +97,10 @@ class DatabaseProxy:
                 if not is_open.is_set():
                     self.held_back += chunk
                 await is_open.wait()
-                if is_answer and self._is_lost():
-                    break
+                if is_answer:
+                    await self._may_answer.wait()
+                    if self._is_lost():
+                        break
                 writer.write(chunk)
                 await writer.drain()
             writer.write_eof()
