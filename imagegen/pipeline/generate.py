@@ -4,7 +4,6 @@ An image or a prompt that an earlier job of the request has left is used before 
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractContextManager,
@@ -54,8 +53,6 @@ log = structlog.get_logger(__name__)
 
 # How soon a prompt is cancelled on its host after its request was cancelled or claimed by another.
 _CHECK_CLAIM_EVERY_S = 2.0
-# An answer of PostgreSQL that took longer says what was so then.
-_OLD_ANSWER_S = 2.0
 # A job that waits longer than this for a slot writes down that it only waits; again each minute,
 # since PostgreSQL may have been away.
 _WAITS_AFTER_S = 0.5
@@ -411,17 +408,10 @@ class ImageGeneration:
             await self._expect_silence(self._request.host)
             # It was left on a host that does not answer, and is taken off once that host does.
             self._request = await requests.end_drawing(self._request, leaves_a_stray=True)
-        asked_at = time.monotonic()
         self._request = await requests.start_drawing(self._request, self._plan(graph), host=host)
         self._is_prompt_in_row = True
-        if time.monotonic() - asked_at > _OLD_ANSWER_S:
-            await self._expect_claim()
+        await requests.check_claim(self._request, proved_at=self._request.proved_at)
         self._context.quarantine.acquit(self._request.id)
-
-    async def _expect_claim(self) -> None:
-        """Raise ClaimLost if another job has the request: this process may have stood still."""
-        if await self._context.requests.claim_state(self._request) is not ClaimState.OURS:
-            raise ClaimLost("the request has ended, or another job has it")
 
     async def _expect_silence(self, left_on: str | None) -> None:
         """Raise _LeftHostAnswers if the host on which a prompt was left answers again.

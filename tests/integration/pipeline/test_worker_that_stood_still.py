@@ -19,7 +19,7 @@ CREATE TRIGGER waits BEFORE UPDATE ON image_requests
   FOR EACH ROW WHEN (NEW.prompt_id IS NOT NULL AND OLD.prompt_id IS NULL) EXECUTE FUNCTION wait()
 """
 # Longer than an answer of PostgreSQL is believed.
-STANDSTILL_S = 2.2
+STANDSTILL_S = 1.2
 
 
 async def test_a_picture_that_was_cancelled_while_the_answer_was_under_way_is_not_posted(
