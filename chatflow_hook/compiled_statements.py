@@ -11,10 +11,9 @@ from sqlalchemy import URL
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.util import LRUCache
 
-_MOST = 500
-_compiled: LRUCache[Any, Any] = LRUCache(_MOST)
+# As many as there are statements in the code: none is made of what people write.
+_compiled: dict[Any, Any] = {}
 
 
 class SharedDialect(PGDialect_asyncpg):
@@ -34,7 +33,8 @@ class SharedDialect(PGDialect_asyncpg):
 
     @property
     def _kind(self) -> tuple[object, object]:
-        return getattr(self, "server_version_info", None), self._backslash_escapes
+        spelling = getattr(self, "_backslash_escapes", None)  # SQLAlchemy's, and not public
+        return getattr(self, "server_version_info", None), spelling
 
 
 registry.register("postgresql.chatflow_asyncpg", __name__, SharedDialect.__name__)

@@ -8,7 +8,7 @@ and a caller whose time is over leaves it behind.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, TypeVar
 
 import asyncpg
@@ -125,7 +125,9 @@ def keep_usable(
     """
 
     def on_connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        connection.driver_connection.get_settings().register_data_types(_ARRAY_TYPES)
+        # A version of asyncpg without this asks PostgreSQL, as it does for all other types.
+        with suppress(AttributeError, KeyError, TypeError):
+            connection.driver_connection.get_settings().register_data_types(_ARRAY_TYPES)
 
     def on_checkin(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
         entry.info["returned_at"] = clock()

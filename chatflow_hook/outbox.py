@@ -247,19 +247,17 @@ async def _count_by(
 ) -> None:
     for each, _ in given.values():
         each.state = CountState.UNKNOWN
-    written: set[int] = set()
     try:
-        written = {row.id for row in await query.all(connection, _given(given))}
+        rows = await query.all(connection, _given(given))
     except (asyncpg.PostgresError, asyncpg.InternalClientError) as error:
-        if not _is_refused(error):
-            raise
-        _set_states(given, written)
+        if _is_refused(error):
+            _set_states(given, written=())
         raise
-    _set_states(given, written)
+    _set_states(given, written={row.id for row in rows})
 
 
 def _set_states(
-    given: Mapping[int, tuple[PendingTurn, _Decision]], written: Collection[int]
+    given: Mapping[int, tuple[PendingTurn, _Decision]], *, written: Collection[int]
 ) -> None:
     for dialog_id, (each, _) in given.items():
         each.state = CountState.COUNTED if dialog_id in written else CountState.NOT_COUNTED

@@ -40,7 +40,11 @@ class EarlyTask(Generic[ResultT]):
     async def result(self) -> ResultT | None:
         """Wait for the work and return its result.
 
-        None if it was not begun, or has raised an ImagegenError. What went wrong early is then done once more by the caller, who raises what still is wrong.
+        None if it was not begun, or has raised an ImagegenError: the caller then does it once more,
+        and raises what still is wrong.
+
+        Raises:
+            Exception: what else the work has raised.
         """
         if self._task is not None:
             self._is_result_asked = True

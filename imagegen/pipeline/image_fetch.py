@@ -56,7 +56,7 @@ class ImageFetch:
 
 @asynccontextmanager
 async def fetching(*, most: int) -> AsyncIterator[ImageFetch]:
-    """Yield what fetches the images of a prompt; what is not done at the end of the block is cancelled."""
+    """Yield what fetches the images of a prompt; what is not done after the block is cancelled."""
     fetch = ImageFetch(most=most)
     try:
         yield fetch

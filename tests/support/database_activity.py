@@ -16,7 +16,8 @@ from tests.support.conversations import Sessions
 def noted_queries() -> Iterator[list[asyncpg.connection.LoggedQuery]]:
     """Give the list of what connections that are opened during the block are asked.
 
-    That is on asyncpg, with SQLAlchemy or without it. It tells of a query a moment after it has ended, at the next turn of the event loop.
+    That is on asyncpg, with SQLAlchemy or without it. It tells of a query a moment after it has
+    ended, at the next turn of the event loop.
     """
     seen: list[asyncpg.connection.LoggedQuery] = []
 

@@ -1,7 +1,7 @@
 """Starts Python commands from a process that has already imported the worker.
 
 Importing a worker takes seconds of CPU, and the tests start a hundred of them. A fork server
-(tests/support/forking.py) imports once and forks for each command: `python -m module`,
+(tests/support/fork_server_process.py) imports once and forks for each command: `python -m module`,
 `python -c code`, or a script. The forked process gets its own environment, directory, standard
 streams, default signals and exit code, and none of the server's sockets. Some tests run the same
 commands as processes of their own, so that the imports are tested too.
@@ -28,7 +28,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol, Self
 
-from tests.support import forked_python, forking
+from tests.support import fork_server_process, forked_python
 
 ROOT = Path(__file__).parents[2]
 _ADDRESS = "TESTS_FORK_SERVER"
@@ -116,8 +116,8 @@ class ForkedProcess:
         *lines, self._unread = (self._unread + received).split(b"\n")
         for line in lines:
             word = line.decode()
-            if word in (forking.STOPPED, forking.CONTINUED):
-                self._is_stopped = word == forking.STOPPED
+            if word in (fork_server_process.STOPPED, fork_server_process.CONTINUED):
+                self._is_stopped = word == fork_server_process.STOPPED
             else:
                 self.returncode = int(word)
         if not received and self.returncode is None:
@@ -153,7 +153,7 @@ class ForkServer:
         Raises:
             ValueError: it is not a Python command.
         """
-        forking.runner(command)
+        fork_server_process.runner(command)
         request = {"command": list(command), "environment": dict(env), "directory": str(cwd)}
         with ExitStack() as stack:
             connection = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -161,7 +161,9 @@ class ForkServer:
             with Path(os.devnull).open("rb") as devnull:
                 socket.send_fds(connection, [b"\n"], [devnull.fileno(), stdout, stderr])
             connection.sendall(json.dumps(request).encode() + b"\n")
-            process = ForkedProcess(int(forking.line_of(connection)), connection, command)
+            process = ForkedProcess(
+                int(fork_server_process.line_of(connection)), connection, command
+            )
             stack.pop_all()
         return process
 
@@ -223,7 +225,13 @@ def running(*tests: str, env: Mapping[str, str]) -> Iterator[ForkServer]:
             listener.listen()
             descriptors = [listener.fileno(), theirs.fileno()]
             server = subprocess.Popen(
-                [sys.executable, "-m", forking.__name__, *map(str, descriptors), *tests],
+                [
+                    sys.executable,
+                    "-m",
+                    fork_server_process.__name__,
+                    *map(str, descriptors),
+                    *tests,
+                ],
                 cwd=ROOT,
                 env=dict(env),
                 stdin=subprocess.DEVNULL,

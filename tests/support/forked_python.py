@@ -1,6 +1,6 @@
 """Python for xdist: `python forked_python.py SOCKET -u -c CODE` runs the code in a fork.
 
-SOCKET is the address of a fork server (tests/support/forking.py). It is run without site-packages,
+SOCKET is the address of a fork server (tests/support/fork_server_process.py). It is run without site-packages,
 and costs nothing beside the seconds that importing all tests takes.
 """
 

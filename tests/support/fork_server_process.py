@@ -1,6 +1,6 @@
 """The process that forks for each command; tests/support/fork_server.py starts it and asks it.
 
-    python -m tests.support.forking LISTENER OWNER [TEST ...]
+    python -m tests.support.fork_server_process LISTENER OWNER [TEST ...]
 
 Both are file descriptors: a listening Unix socket, and one that ends when the owner does. Each
 connection asks for one process. It sends a byte with the descriptors of stdin, stdout and stderr,
