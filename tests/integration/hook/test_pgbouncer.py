@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -30,6 +31,11 @@ async def talk(url: str, redis_url: str) -> None:
         await asyncio.gather(*(hook.on_turn(turn(number)) for number in range(_DIALOGS)))
 
 
+async def say_until_a_picture_is_due(hook: ChatFlowHook, *, dialog_id: int) -> None:
+    for _ in range(3):
+        await hook.on_turn(turn(dialog_id))
+
+
 @pytest.mark.parametrize("option", ["pgbouncer=true", "pool_mode=transaction"])
 async def test_with_the_option_no_turn_is_lost(
     pgbouncer: PgBouncer, redis_url: str, sessions: Sessions, option: str
@@ -45,12 +51,16 @@ async def test_with_the_option_no_turn_is_lost(
 async def test_without_the_option_the_log_names_the_pooler_and_the_option(
     pgbouncer: PgBouncer, redis_url: str
 ) -> None:
-    # A statement is only missed on a connection that another client has had in between. Until then
-    # the log has pictures that are due.
-    async with asyncio.timeout(PATIENCE_S):
+    settings = conversations.hook_settings(pgbouncer.url, redis_url)
+    async with ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook:
+        await say_until_a_picture_is_due(hook, dialog_id=1)
+        # The connection on which the hook's statements are prepared is another client's now.
+        other = await asyncpg.connect(pgbouncer.url, statement_cache_size=0)
+        await other.execute("BEGIN")
         with capture_logs() as log:
-            while not (reasons := [line["why"] for line in log if "why" in line]):
-                await talk(pgbouncer.url, redis_url)
+            await say_until_a_picture_is_due(hook, dialog_id=2)
+        await other.close()
+    reasons = [line["why"] for line in log if "why" in line]
 
     assert {reason.partition(":")[0] for reason in reasons} == {
         "a pooler such as PgBouncer in transaction mode mixes up prepared statements"
