@@ -80,10 +80,11 @@ class HostFaults:
         try:
             await self._stop()
             await self._pause(seconds)
+            if not self._ending.is_set():
+                await self._start()
         finally:
             self._is_restarting = False
         if not self._ending.is_set():
-            await self._start()
             self.begin()
 
     async def _thaw_after(self, seconds: float) -> None:
@@ -96,7 +97,8 @@ class HostFaults:
             await self._pause((fault.every or 0.0) * spread)
             if self._ending.is_set():
                 return
-            if self._script.take_exactly(fault):
+            # What is down already does not fail; the fault has its next occasion.
+            if not self._is_restarting and self._script.take_exactly(fault):
                 (self.restart if fault.kind is FaultKind.RESTART else self.freeze)(fault)
 
     async def _pause(self, seconds: float | None) -> None:
