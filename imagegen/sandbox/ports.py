@@ -18,11 +18,12 @@ def free_ports() -> Iterator[int]:
     """
     for _ in range(200):
         port = random.SystemRandom().choice(_RANGE)
-        if _is_free(port):
+        if is_free(port):
             yield port
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether a port of 127.0.0.1 can be bound now."""
     with socket.socket() as probe:
         # The servers set this too, so a connection in TIME_WAIT does not make the port look taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

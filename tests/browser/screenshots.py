@@ -23,8 +23,8 @@ from imagegen.sandbox.servers.servers import Servers, running_servers
 from tests.browser import chromium
 from tests.support import status_rows
 from tests.support.conversations import sessions_of
-from tests.support.http_probe import free_port
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.product import ProductFactory, RunningProduct
 from tests.support.status_visit import TOKEN
 

@@ -12,8 +12,9 @@ from imagegen.sandbox.telegram import Trouble
 from tests.support import conversations, worker_process
 from tests.support.conversations import Sessions
 from tests.support.fork_server import ROOT
-from tests.support.http_probe import Prober, free_port
+from tests.support.http_probe import Prober
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.product import ProductFactory
 
 AHEAD, BEHIND = "600", "-600"

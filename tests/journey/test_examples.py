@@ -21,8 +21,8 @@ from imagegen.sandbox.telegram.message import ChatMessage
 from imagegen.sandbox.telegram.person import ChatPerson
 from tests.support import fork_server, worker_process
 from tests.support.fork_server import RecordedCommand
-from tests.support.http_probe import free_port
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.product import ProductFactory, RunningProduct
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"

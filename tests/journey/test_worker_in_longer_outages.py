@@ -14,8 +14,9 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations, quick_recovery, worker_process
 from tests.support.conversations import Sessions
-from tests.support.http_probe import Prober, free_port
+from tests.support.http_probe import Prober
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.product import ProductFactory
 from tests.support.worker_process import QUICK, WorkerProcess
 

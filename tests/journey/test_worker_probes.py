@@ -14,9 +14,10 @@ from imagegen.sandbox.servers.server import Server
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import worker_process
 from tests.support.conversations import Sessions
-from tests.support.http_probe import Prober, free_port
+from tests.support.http_probe import Prober
 from tests.support.patience import PATIENCE_S
 from tests.support.paused_comfyui import StepGate
+from tests.support.ports import free_port
 from tests.support.product import ProductFactory
 from tests.support.worker_process import IMAGEGEN
 

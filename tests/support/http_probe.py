@@ -7,14 +7,8 @@ from typing import Any
 
 import aiohttp
 
-from imagegen.sandbox.ports import free_ports
-
 # A check takes at most 2 s; the rest is for a busy machine.
 BOUND_S = 4.0
-
-
-def free_port() -> int:
-    return next(free_ports())
 
 
 @dataclass(frozen=True, kw_only=True)

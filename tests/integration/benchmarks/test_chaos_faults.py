@@ -16,13 +16,13 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.servers.postgres import PostgresServer
 from tests.benchmarks.chaos import clock, postgres_faults, redis_faults
 from tests.benchmarks.chaos.store_faults import StoreDisk, own_disk
 from tests.benchmarks.load.tcp_proxy import TcpProxy
 from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import run_ready_tasks
+from tests.support.ports import free_port
 
 SILENT_S = 0.3
 
@@ -154,7 +154,7 @@ async def proxy() -> AsyncIterator[TcpProxy]:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with TcpProxy(address, port=next(free_ports())) as proxy:
+        async with TcpProxy(address, port=free_port()) as proxy:
             yield proxy
 
 

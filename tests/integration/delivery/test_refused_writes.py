@@ -7,8 +7,9 @@ from chatflow_hook.tables import State
 from imagegen.db.tables import Delivery
 from tests.support import broken_databases, schema_dump
 from tests.support.conversations import Sessions
-from tests.support.http_probe import Prober, free_port
+from tests.support.http_probe import Prober
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.product import ProductFactory
 
 NOTICED_S = 10.0

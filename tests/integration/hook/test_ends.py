@@ -20,11 +20,11 @@ from chatflow_hook.ends import EndTimes
 from chatflow_hook.queue import ended_channel
 from chatflow_hook.tables import NOBODY, OPEN, EndListening, ImageRequest, State
 from chatflow_hook.waiting import RARE_INTERVAL_S
-from imagegen.sandbox.ports import free_ports
 from tests.support import conversations
 from tests.support.aged_rows import AgedData
 from tests.support.database_proxy import DatabaseProxy
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.product import ProductFactory
 
 QUICK = EndTimes(poll_s=0.02, callback_s=5, lease_s=0.2)
@@ -321,7 +321,7 @@ async def test_ends_are_told_when_the_database_is_back(rows: AgedData, hooks: Ho
 async def test_ends_are_told_without_redis_which_is_listened_to_once_it_is_back(
     rows: AgedData, hooks: Hooks, redis_url: str
 ) -> None:
-    told, port = Told(), next(free_ports())
+    told, port = Told(), free_port()
     parts = urlsplit(redis_url)
     secret, _, address = parts.netloc.rpartition("@")
     host, _, target = address.partition(":")

@@ -19,7 +19,8 @@ from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from tests.support import command
-from tests.support.http_probe import Prober, free_port
+from tests.support.http_probe import Prober
+from tests.support.ports import free_port
 
 LIMITS = PromptTimeouts(request_s=2.0, queue_s=5.0, drawing_s=5.0, silence_s=5.0)
 

@@ -12,8 +12,8 @@ from chatflow_hook import Request
 from chatflow_hook.tables import ImageRequest
 from tests.support import pictures
 from tests.support.conversations import turn
-from tests.support.http_probe import free_port
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.product import ProductFactory, RunningProduct
 
 

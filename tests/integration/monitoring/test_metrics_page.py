@@ -13,8 +13,9 @@ from imagegen.storage.filesystem import directory_of
 from tests.support import store_outage
 from tests.support.database_proxy import proxy_to
 from tests.support.documented_metrics import base_name, labels_by_metric
-from tests.support.http_probe import BOUND_S, Prober, free_port
+from tests.support.http_probe import BOUND_S, Prober
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.product import ProductFactory, required_models
 from tests.support.scraped_metrics import scrape, scrape_started
 

@@ -11,7 +11,7 @@ from imagegen.monitoring import http_server
 from imagegen.monitoring.readiness import Readiness
 from imagegen.monitoring.status.access import SESSION_S, Role, StatusAccess, is_loopback
 from imagegen.monitoring.status.routes import StatusPage
-from tests.support.http_probe import free_port
+from tests.support.ports import free_port
 
 TOKEN, READ_TOKEN = "an operators token", "a readers token 1"
 BOTH = {Role.OPERATOR: TOKEN, Role.READER: READ_TOKEN}

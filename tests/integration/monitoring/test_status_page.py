@@ -17,8 +17,8 @@ from chatflow_hook.tables import ImageRequest, State
 from imagegen.requests.pauses import Pauses, PauseScope
 from tests.support import status_visit
 from tests.support.conversations import Sessions
-from tests.support.http_probe import free_port
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.product import ProductFactory
 from tests.support.status_visit import READ_TOKEN, TOKEN
 

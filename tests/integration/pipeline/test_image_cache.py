@@ -17,8 +17,8 @@ from tests.support import conversations, request_steps
 from tests.support.aged_rows import AgedData
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
-from tests.support.http_probe import free_port
 from tests.support.image_screens import FixedImageScreen
+from tests.support.ports import free_port
 from tests.support.product import ProductFactory
 from tests.support.scraped_metrics import scrape
 

@@ -8,8 +8,9 @@ from structlog.testing import capture_logs
 from chatflow_hook.tables import State
 from tests.support import broken_databases, conversations, schema_dump
 from tests.support.conversations import Sessions
-from tests.support.http_probe import Prober, free_port
+from tests.support.http_probe import Prober
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.product import ProductFactory
 
 NOTICED_S = 10.0

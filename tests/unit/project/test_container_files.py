@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.settings import Settings
 from tests.support import container_files
-from tests.support.http_probe import free_port
+from tests.support.ports import free_port
 
 ROOT = container_files.ROOT
 READ = {name.upper() for name in Settings.model_fields}
