@@ -40,5 +40,6 @@ async def test_a_poisonous_request_is_put_aside_and_the_innocent_are_delivered(
             ended = await product.hook.wait(poison, timeout=STEP_S)
 
     assert (ended.state, ended.error_code) == (State.FAILED, "poison")
-    assert [picture.state for picture in pictures] == [State.DELIVERED] * len(innocent)
+    ends = [(picture.state, picture.error_code) for picture in pictures]
+    assert ends == [(State.DELIVERED, None)] * len(innocent)
     assert len(product.telegram.sent) == len(innocent)

@@ -1,10 +1,10 @@
 """What there is to do is asked by one statement, and each part of the worker hears of its own."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, func
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import Base, ImageRequest, State, UnreadTurn
@@ -16,7 +16,8 @@ from tests.support import database_activity
 from tests.support.aged_rows import SAID
 from tests.support.conversations import Sessions
 
-_LONG_AGO = datetime.now(UTC) - timedelta(minutes=5)
+# Counted from when the row is written: a suite may be under way for a quarter of an hour by then.
+_LONG_AGO = func.now() - timedelta(minutes=5)
 
 
 class Clock:
