@@ -75,7 +75,7 @@ _CUT = re.compile(r"^[\s.…-]+|(?:\.{2,}|…|-)\s*\Z")
 _COMPARISON = re.compile(r"younger|older|junior|senior|младше|моложе|старше")
 _KNOWN_AGES = 6  # messages
 _LAST_WORD, _FIRST_WORD = re.compile(r"\w+\Z"), re.compile(r"\A\w+")
-_MAX_ANSWER = 8  # words
+_MAX_ANSWER, _MAX_REPLY = 8, 10  # words
 _MAX_ASIDE = 3  # words of the other side between the two parts of a sentence
 _MAX_PART = 160  # characters on each side of a cut
 _QUESTION_HOLDS = 3  # messages
@@ -108,6 +108,13 @@ def joined_parts(messages: Sequence[Message]) -> Iterator[tuple[int, str]]:
         yield index, run
         if _is_word_cut(start, rest):
             yield index, f"{start}{rest}"
+
+
+def replies(messages: Sequence[Message]) -> Iterator[int]:
+    """Yield the index of each short message that follows one of the other side."""
+    for index, (before, message) in enumerate(itertools.pairwise(messages), start=1):
+        if before.role != message.role and len(message.text.split()) <= _MAX_REPLY:
+            yield index
 
 
 def answers(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, Answer]]:

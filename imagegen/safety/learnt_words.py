@@ -19,26 +19,30 @@ from imagegen.safety import age_context, numbers
 from imagegen.safety.normalise import NormalisedSentence
 from imagegen.safety.numbers import Number
 
-BIAS = "bias"
+BIAS, ANSWER = "bias", "<answer>"
 # Of 2,077 harmless lines of everyday talk that it was not learnt from, and in which no rule finds
 # anything, three have a higher score.
-_THRESHOLD, _THRESHOLD_WITH_NUMBER = 0.5, 1.0
-_MIN_WORDS = 3
-_START, _END = "^", "$"
+_THRESHOLD, _THRESHOLD_OF_ANSWERS = 1.4, 1.8
+_MIN_WORDS, _FEW_WORDS = 3, 4
+_START, _END, _NUMBER, _BEGINNING = "^", "$", "#", "~"
 _STEM = 5  # letters
 # A number stands for all from one of these to below the next.
-_NUMBERS = (0, 3, 10, 18, 21, 100, 1000, 1900, 2100)
+_NUMBERS = (0, 3, 10, 18, 21, 100, 1000, 1900, 2000, 2009, 2100)
 
 
-def speak_of_a_minor(sentence: NormalisedSentence, topics: AbstractSet[str]) -> bool:
-    """Whether the words of a sentence and its topics together mean a minor.
+def speak_of_a_minor(sentence: NormalisedSentence, weighed: AbstractSet[str]) -> bool:
+    """Whether the words of a sentence, of which these features are weighed, together mean a minor.
 
     Sentences of one or two words are for the rules alone.
     """
     if len(sentence.words) < _MIN_WORDS:
         return False
-    threshold = _THRESHOLD_WITH_NUMBER if _has_number(sentence) else _THRESHOLD
-    return score(features(sentence, topics), weights()) > threshold
+    return score(weighed, weights()) > _THRESHOLD
+
+
+def answer_as_a_minor(asked: AbstractSet[str], answered: AbstractSet[str]) -> bool:
+    """Whether a question and the answer to it, given by their features, together mean a minor."""
+    return score(answer_features(asked, answered), weights()) > _THRESHOLD_OF_ANSWERS
 
 
 def features(sentence: NormalisedSentence, topics: AbstractSet[str]) -> frozenset[str]:
@@ -47,6 +51,26 @@ def features(sentence: NormalisedSentence, topics: AbstractSet[str]) -> frozense
     pairs = itertools.pairwise((_START, *(word[0] for word in words), _END))
     return frozenset(
         (*itertools.chain.from_iterable(words), *map(" ".join, pairs), *_topics(topics))
+    )
+
+
+def answer_features(asked: AbstractSet[str], answered: AbstractSet[str]) -> frozenset[str]:
+    """Return what of an answer has a weight, beside the question before it.
+
+    These are the features of the answer, the words of the question, and each of these together with
+    each number of the answer; if the answer is short, with each word of it.
+    """
+    of_question = [each for each in asked if _is_single(each)]
+    of_answer = [each for each in answered if _is_single(each)]
+    if sum(each[0] != "<" for each in of_answer) > _FEW_WORDS:
+        of_answer = [each for each in of_answer if each[0] == _NUMBER]
+    return frozenset(
+        (
+            ANSWER,
+            *answered,
+            *(f"?{each}" for each in of_question),
+            *(f"?{one} {other}" for one, other in itertools.product(of_question, of_answer)),
+        )
     )
 
 
@@ -81,12 +105,17 @@ def _has_number(sentence: NormalisedSentence) -> bool:
 @functools.lru_cache(maxsize=morphology.CACHED_WORDS)
 def _readings(word: str) -> tuple[str, ...]:
     lemma = morphology.lemmas(word)[0]
-    return (lemma, f"~{lemma[:_STEM]}") if len(lemma) > _STEM else (lemma,)
+    return (lemma, f"{_BEGINNING}{lemma[:_STEM]}") if len(lemma) > _STEM else (lemma,)
 
 
 def _class_of(number: Number) -> str:
     least = _NUMBERS[bisect.bisect_right(_NUMBERS, number.value) - 1]
-    return f"<{'ordinal' if number.is_ordinal else 'number'} {least}>"
+    return f"{_NUMBER}{least}{'th' if number.is_ordinal else ''}"
+
+
+def _is_single(feature: str) -> bool:
+    """Whether a feature is a whole word, a number or a topic, and no pair."""
+    return " " not in feature and feature[0] != _BEGINNING
 
 
 def _topics(topics: AbstractSet[str]) -> Iterator[str]:

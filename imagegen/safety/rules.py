@@ -123,10 +123,11 @@ CLEAR = Finding(verdict=ScreenVerdict.CLEAR, rule="none")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Topics:
-    """The topics of one sentence, and who the minors are of whom it speaks."""
+    """The topics of one sentence, who the minors are of whom it speaks, and what of it is weighed."""
 
     names: AbstractSet[str] = frozenset()
     subjects: AbstractSet[Subject] = frozenset()
+    weighed: AbstractSet[str] = frozenset()
 
 
 def topics_of_age(subject: Subject) -> Topics:

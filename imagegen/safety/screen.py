@@ -5,6 +5,7 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from chatflow_hook.prefilter import needs_reading
@@ -56,6 +57,8 @@ _MIN_CODE = 3
 _SHORT_ASIDE = 3
 # So many clauses with a number, or with a word for minors, are read beside requests in a message.
 _MAX_CLAUSES = 12
+# The last sentences of a message are the question that the next one answers.
+_QUESTION = 2
 # With two ages of adults, "twice" and "half" compare these.
 _TWO = 2
 
@@ -128,11 +131,10 @@ class Screen:
             return Finding(verdict=ScreenVerdict.REFUSED, rule="minor_code")
         return worst(self._drawn_findings(visible(words), own_names=()))
 
-    def features(self, text: str) -> Iterator[frozenset[str]]:
+    def features(self, text: str) -> Iterator[AbstractSet[str]]:
         """Yield what has a weight in each sentence of a user's message."""
         for sentence in map(in_adult_senses, sentences(without_other_numbers(visible(text)))):
-            names = self._topics_of(sentence, USER, NO_FORMS).names
-            yield learnt_words.features(sentence, names - {"learnt"})
+            yield self._topics_of(sentence, USER, NO_FORMS).weighed
 
     def keeps_adults_out(self, negative: str) -> bool:
         """Whether a negative prompt has words for adults, and so asks for somebody younger."""
@@ -226,6 +228,11 @@ class Screen:
             for message, part in zip(messages, by_sentence, strict=True)
         ]
         today = self._today()
+        for index in dialog.replies(messages):
+            if learnt_words.answer_as_a_minor(
+                _weighed(by_sentence[index - 1][-_QUESTION:]), _weighed(by_sentence[index])
+            ):
+                topics[index].append(Topics(names={"learnt"}))
         for index, no_ages in dialog.other_answers(messages):
             topics[index] = [replace(each, names=each.names - no_ages) for each in topics[index]]
         for index, answer in (
@@ -307,10 +314,11 @@ class Screen:
             subjects = frozenset(self._subjects(sentence, names, minors, role))
         if any(age.is_own for age in minors):
             names.add("own_age")
+        weighed = learnt_words.features(sentence, names)
         # "It's a new car. She is 15": of what was named before, the words say nothing.
-        if not named and learnt_words.speak_of_a_minor(sentence, names):
+        if not named and learnt_words.speak_of_a_minor(sentence, weighed):
             names.add("learnt")
-        return Topics(names=names, subjects=subjects)
+        return Topics(names=names, subjects=subjects, weighed=weighed)
 
     def _age_topics(
         self, sentence: NormalisedSentence, names: set[str], ages: list[Age]
@@ -387,6 +395,10 @@ def _message(message: str | Message) -> Message:
 
 def _without_learnt(topics: Topics) -> Topics:
     return replace(topics, names=topics.names - {"learnt"})
+
+
+def _weighed(topics: Sequence[Topics]) -> frozenset[str]:
+    return frozenset[str]().union(*(each.weighed for each in topics))
 
 
 def _without_surnames(message: Message) -> Message:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import imagegen.safety
 from imagegen import resources
-from imagegen.safety.learnt_words import BIAS
+from imagegen.safety.learnt_words import BIAS, answer_features
 from imagegen.safety.screen import shared_screen
 from imagegen.sandbox.demo.persona_bot import VOICES
 from imagegen.workflows.library import load_workflows
@@ -28,7 +28,7 @@ WEIGHTS = SAFETY / "words" / "learnt.txt"
 HEAD = "% Weights of words, pairs of words and topics; made by `python -m tests.unit.safety.learn_words`."
 # The lower COST is, the nearer to 0 are the weights.
 COST, ROUNDS, SEED = 0.3, 30, 1
-LEAST_LINES, LEAST_WEIGHT = 2, 0.05
+LEAST_LINES, LEAST_WEIGHT = 3, 0.1
 # In the dual problem, z of each line is between these shares of COST.
 _FIRST, _NEAR_ZERO, _STEPS = 0.001, 0.1, 20
 
@@ -39,6 +39,8 @@ def examples() -> Iterator[Example]:
     """Yield the features of messages, and 1 for one that speaks of a minor, else 0."""
     for text, label in itertools.chain(_written_lines(), _messages_of_lists()):
         yield features_of(text), label
+    for question, answer, label in itertools.chain(_written_answers(), _answers_of_lists()):
+        yield answer_features(features_of(question), features_of(answer)), label
 
 
 def _written_lines() -> Iterator[tuple[str, int]]:
@@ -49,6 +51,26 @@ def _written_lines() -> Iterator[tuple[str, int]]:
         if text and text[0] not in "#~":
             yield text, 0
     yield from ((text, 0) for text in said_by_personas())
+
+
+def _written_answers() -> Iterator[tuple[str, str, int]]:
+    """Yield a question and its answer from each line, with a bar between them."""
+    for name, label in (("mentions", 1), ("harmless", 0)):
+        for path in sorted((LISTS / "learnt" / "answers").glob(f"*{name}.txt")):
+            for line in path.read_text("utf-8").splitlines():
+                question, answer = line.split(" | ")
+                yield question, answer, label
+
+
+def _answers_of_lists() -> Iterator[tuple[str, str, int]]:
+    """Yield a message and the reply to it, from answers that mean a minor and from harmless talk."""
+    for path in (*LISTS.glob("*.jsonl"), *LISTS.glob("later/*.jsonl")):
+        for row in map(json.loads, path.read_text("utf-8").splitlines()):
+            is_clear = path.stem == "harmless" or row.get("expect") == "clear"
+            if is_clear or row.get("category") == "answer_to_question":
+                for before, said in itertools.pairwise(row["messages"]):
+                    if before["role"] != said["role"]:
+                        yield before["text"], said["text"], 1 - is_clear
 
 
 def _messages_of_lists() -> Iterator[tuple[str, int]]:
@@ -84,7 +106,7 @@ def digest() -> str:
     paths = [
         *LISTS.glob("*.jsonl"),
         *LISTS.glob("later/*"),
-        *LISTS.glob("learnt/*"),
+        *LISTS.glob("learnt/**/*.txt"),
         LISTS.parent / "harmless.txt",
         *SAFETY.glob("lexicon/*.toml"),
         SAFETY / "learnt_words.py",

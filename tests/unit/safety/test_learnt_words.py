@@ -2,6 +2,8 @@
 
 import pytest
 
+from chatflow_hook.turn import Message
+from imagegen.safety.learnt_words import answer_features
 from imagegen.safety.normalise import sentences
 from imagegen.safety.numbers import Number, number_of
 from imagegen.safety.rules import Finding
@@ -76,8 +78,60 @@ def test_a_number_is_weighed_with_the_words_beside_it() -> None:
         shared_screen().features(text) for text in ("15 кнопок залипло", "классу нужно 15")
     )
 
-    assert "<number 10> кнопка" in next(iter(with_a_count))
-    assert "<number 10> $" in next(iter(with_none))
+    assert "#10 кнопка" in next(iter(with_a_count))
+    assert "#10 $" in next(iter(with_none))
+
+
+ANSWERS = [
+    ("ты на каком курсе?", "какой курс, я в десятом ещё"),
+    ("can you drive there?", "not for another two years"),
+    ("кем тебе приходится Тёма?", "племянник, в первый класс идёт"),
+]
+
+
+@pytest.mark.parametrize(("question", "answer"), ANSWERS)
+def test_an_answer_is_weighed_with_its_question(question: str, answer: str) -> None:
+    said = Message(role="persona", text=question), Message(role="user", text=answer)
+
+    assert MINOR.rule in {found.rule for found in shared_screen().findings(*said)}
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("which gate?", "16, running"),
+        ("сколько вы вместе?", "пятнадцать лет уже"),
+        ("can you drive there?", "sure, I'll take the van"),
+        ("Тебе есть 18?", "да, давно"),
+    ],
+)
+def test_answers_of_adults_are_clear(question: str, answer: str) -> None:
+    said = Message(role="persona", text=question), Message(role="user", text=answer)
+
+    assert shared_screen().findings(*said) == []
+
+
+def test_only_a_question_and_its_answer_together_have_features_of_both() -> None:
+    (asked,), (answered,) = (
+        [*shared_screen().features(text)] for text in ("how old is your cousin", "12 i guess")
+    )
+
+    weighed = answer_features(asked, answered)
+
+    assert weighed > answered
+    assert {"?cousin", "?cousin #10", "?cousin guess"} <= weighed
+
+
+def test_of_a_long_answer_only_its_numbers_are_weighed_with_the_question() -> None:
+    (asked,), (answered,) = (
+        [*shared_screen().features(text)]
+        for text in ("how old is your cousin", "he is 12 i guess or so")
+    )
+
+    weighed = answer_features(asked, answered)
+
+    assert "?cousin #10" in weighed
+    assert "?cousin guess" not in weighed
 
 
 @pytest.mark.parametrize("word", ["шестом", "shestom"])
