@@ -3,7 +3,7 @@
 import functools
 
 from imagegen.safety import age_subject, word_classes
-from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
+from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, is_english_plural, word_set
 from imagegen.safety.lexicon import shipped_lexicon
 
 # What a number may count besides years of age.
@@ -22,6 +22,9 @@ UNTIL: Forms = word_set(
 
 _YEARS = word_set("year years yr yrs y summers winters springs")
 _MONTHS = word_set("month months week weeks")
+_DAYS = word_set("day days hour hours hr hrs")
+_HE_OR_SHE = word_set("he she hes shes who")
+_MAX_MONTHS = 36
 SHORT_YEARS: Forms = word_set("yr yrs")
 _OLD = word_set("old o young age")
 _YEARS_OLD = word_set("yo yos ish летний летн летие")
@@ -64,6 +67,7 @@ _FOREIGN_YEARS = word_set(
     "ans anos anni jahre jahren jahr lat lata jaar yas yasinda yasindayim år ar vuotta"
 )
 _FOREIGN_OPENERS = word_set("bin tengo ho tenho mam ai hab tiene ha мені мени йому їй")
+_EACH = word_set("all both each")
 _BELOW = word_set("under below")
 _THAN = word_set("younger less")
 _NEARLY = word_set("almost nearly barely yet")
@@ -73,6 +77,19 @@ _AFTER_AN_AGE = word_set(
 _TEENS = range(10, 19)
 _LATE_TEENS = range(13, 18)
 _YEARS_OF_LIFE = range(8, 19)
+# "A six-year-old", and not "six years old".
+_AS_ATTRIBUTE = word_set("year yr y month week day hour")
+_OLD_ATTRIBUTES = word_set("old olds o")
+_ATTRIBUTES = word_set("yo yos yrold yearold")
+_BEFORE_ATTRIBUTE = word_set("a an the this that my our your his her their one")
+_NEVER_THINGS = word_set("i im you youre u we")
+# A word that begins something new after a number, so that nothing after it is counted.
+BEGINS_ANEW: Forms = word_set(
+    "i im ive id ill you u ur we the a an this that these those same what which how when where why can do does did"
+    " don doesn didn am if because although like"
+)
+# Units only right after the number: "12 what grade am I in".
+_UNITS_RIGHT_AFTER = word_set("am pm o of out more all second page")
 _ALIVE = word_set("alive earth planet")
 _BIRTHDAY = word_set("birthday bday birth")
 _MIN_AGE = 2
@@ -90,10 +107,45 @@ def is_age(context: NumberContext) -> bool:
         return True
     return (
         _has_years(context)
+        or _is_of_an_infant(context)
         or _has_age_word(context)
         or _is_age_limit(context)
         or _is_of_somebody(context)
     )
+
+
+def is_of_a_person(context: NumberContext) -> bool:
+    """Whether a number is the age of a person by how it is said: "a 5 year old gets", "who is six"."""
+    if context.word_after & {"years", "year"} and context.second_after & {"of"}:
+        return context.near(frozenset({"age"}), after=3)
+    opener = context.opener(_FILLERS)
+    last = opener[-1] if opener else NO_FORMS
+    if last & _TO_BE and len(opener) > 1 and opener[-2] & ({"who"} | _NEVER_THINGS):
+        return True
+    is_attribute = not _ATTRIBUTES.isdisjoint(context.words_after[:1]) or (
+        not _AS_ATTRIBUTE.isdisjoint(context.words_after[:1])
+        and not _OLD_ATTRIBUTES.isdisjoint(context.words_after[1:2])
+    )
+    if not is_attribute:
+        return False
+    opener = context.opener(_FILLERS | _BEFORE_ATTRIBUTE)
+    return not opener or not opener[-1] & _TO_BE
+
+
+def is_counted(context: NumberContext) -> bool:
+    """Whether a number counts a unit or an English plural that belongs to it."""
+    for at, (word, forms) in enumerate(
+        zip(context.words_after[:3], context.after, strict=False)
+    ):
+        if forms & UNTIL or word in BEGINS_ANEW:
+            return at == 0 and bool(forms & _UNITS_RIGHT_AFTER)
+        if forms & UNITS and (at == 0 or not forms & _UNITS_RIGHT_AFTER):
+            return True
+        if word_classes.is_verb(word) and not word_classes.is_thing(word):
+            return False
+        if any(map(is_english_plural, forms)):
+            return True
+    return False
 
 
 def age_in_grade(context: NumberContext) -> int | None:
@@ -128,7 +180,7 @@ def _has_years(context: NumberContext) -> bool:
     ):
         return True
     is_old = context.word_after & _YEARS_OLD or (
-        context.word_after & (_YEARS | _MONTHS)
+        context.word_after & (_YEARS | _MONTHS | _DAYS)
         and (
             context.second_after & _OLD
             or (context.second_after & {"of"} and context.near(_OLD, after=3))
@@ -136,6 +188,21 @@ def _has_years(context: NumberContext) -> bool:
     )
     # `5ish` is a time of day, `15ish` an age.
     return bool(is_old) and (not context.word_after & {"ish"} or context.value in _TEENS)
+
+
+def _is_of_an_infant(context: NumberContext) -> bool:
+    """Whether somebody is so many months or weeks old: "she's 5 months", "aged ten months"."""
+    if not context.word_after & _MONTHS or context.value > _MAX_MONTHS:
+        return False
+    if context.word_before & _AGED:
+        return True
+    if not (context.second_after <= _AFTER_AN_AGE or context.second_after & _AFTER_AN_AGE):
+        return False
+    opener = context.opener(_FILLERS)
+    if not opener or not opener[-1] & (_TO_BE | _TURNING):
+        return False
+    who = opener[-2] if len(opener) > 1 else NO_FORMS
+    return bool((who | opener[-1]) & _HE_OR_SHE) or _is_person(context, len(opener) - 2)
 
 
 def _has_age_word(context: NumberContext) -> bool:
@@ -195,7 +262,7 @@ def _is_age_limit(context: NumberContext) -> bool:
 
 
 def _is_of_somebody(context: NumberContext) -> bool:
-    opener = context.opener(_FILLERS)
+    opener = context.opener(_FILLERS | _EACH)
     last = opener[-1] if opener else NO_FORMS
     if last & _SOMEBODY and len(opener) > 1 and opener[-2] & _TO_BE:  # are you 15
         return not _is_counted(context)
@@ -205,13 +272,14 @@ def _is_of_somebody(context: NumberContext) -> bool:
         return not _is_counted(context)
     if last & _TO_BE and context.value in _TEENS and _is_person(context, len(opener) - 2):
         return not _is_counted(context) and not context.near(_SPAN_AFTER, after=3)
+    who = opener[-2] if len(opener) > 1 else NO_FORMS
+    is_of_somebody = (who | last) & _SOMEBODY and last & _TO_BE and context.value >= _MIN_AGE
+    if is_of_somebody and not last & _PAST:
+        return not _is_counted(context) and not context.near(_SPAN_AFTER, after=3)
     if not last & (_TO_BE | _TO_LOOK) or any(forms & _THINGS for forms in opener[-4:]):
         return False
     if last & (_TO_LOOK | _PAST) and context.value >= _MIN_AGE:
         return not _is_counted(context) and not context.word_after & _YEARS
-    who = opener[-2] if len(opener) > 1 else NO_FORMS
-    if (who | last) & _SOMEBODY and context.value >= _MIN_AGE:
-        return not _is_counted(context) and not context.near(_SPAN_AFTER, after=3)
     return not context.word_after or bool(context.word_after & _AFTER_AN_AGE)
 
 
@@ -235,4 +303,4 @@ def _first_names() -> Forms:
 
 
 def _is_counted(context: NumberContext) -> bool:
-    return context.is_counted(UNITS, until=UNTIL)
+    return is_counted(context)

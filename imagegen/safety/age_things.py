@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from imagegen import morphology
-from imagegen.safety import word_classes
+from imagegen.safety import age_english, word_classes
 from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, is_english_plural, word_set
 from imagegen.safety.age_subject import NO_PERSONS, person_meant, subject_words
 from imagegen.safety.normalise import NormalisedSentence, sentences
@@ -100,6 +100,8 @@ def is_of_a_thing(
         return False
     if _stands_before_a_thing(context):
         return True
+    if age_english.is_of_a_person(context):
+        return False
     kinds = _kinds_of_pronouns(context.after[:3])
     if (is_thing := _stands_after_a_thing(context, kinds)) is not None:
         return is_thing

@@ -132,10 +132,14 @@ def is_other_year(context: NumberContext) -> bool:
 
 
 def _counts(context: NumberContext) -> bool:
+    if context.word_after & {"a", "an", "per"} and context.second_after & age_english.UNITS:
+        return True  # "17 an hour"
     words = [("", NO_FORMS), *itertools.islice(_after_other_numbers(context), _MIN_WORDS)]
     for (before, _), (word, forms) in itertools.pairwise(words):
         if forms & _YEARS:
             return False
+        if word in age_english.BEGINS_ANEW:
+            break
         if word == "полных":  # "14 полных"
             return False
         if forms & (age_english.UNITS | age_russian.UNITS) or _is_counted_noun(word, context):
@@ -146,7 +150,7 @@ def _counts(context: NumberContext) -> bool:
             continue
         if not (morphology.is_adjective(word) or morphology.is_adjective_of_many(word)):
             return False
-    return context.is_counted(age_english.UNITS, until=age_english.UNTIL)
+    return age_english.is_counted(context)
 
 
 def _after_other_numbers(context: NumberContext) -> Iterator[tuple[str, Forms]]:
