@@ -25,6 +25,11 @@ _MONTHS = word_set("month months week weeks")
 _DAYS = word_set("day days hour hours hr hrs")
 _HE_OR_SHE = word_set("he she hes shes who")
 _MAX_MONTHS = 36
+_LAST_GRADE = 13
+_GRADES = range(5, 13)
+_PUPILS = word_set(
+    "student students pupil pupils kid kids boy girl child children teacher exam exams boards homework maths math"
+)
 SHORT_YEARS: Forms = word_set("yr yrs")
 _OLD = word_set("old o young age")
 _YEARS_OLD = word_set("yo yos ish летний летн летие")
@@ -150,12 +155,50 @@ def is_counted(context: NumberContext) -> bool:
 
 def age_in_grade(context: NumberContext) -> int | None:
     """Return the approximate age of pupils if the number is a school grade, else None."""
+    number, value = context.number, context.value
+    if number.letter:
+        return _age_in_group(context)
+    if (number.is_ordinal and _is_in_a_grade(context)) or _is_in_a_class(context):
+        return min(value + 5, 17)
     is_year = context.word_before & {"year", "yr"} and not context.word_after & {"of", "after"}
     is_one = context.word_after & {"grade", "grader", "graders"} or (
-        context.word_before & {"grade"} and not context.number.is_ordinal
+        context.word_before & {"grade"} and not number.is_ordinal
     )
-    is_one = is_one or (is_year and not context.number.is_ordinal and context.value > 1)
-    return min(context.value + 5, 17) if is_one and 0 < context.value <= 13 else None
+    is_first = is_year and context.near(frozenset({"in"}), before=2) and _is_of_a_person(context)
+    is_one = is_one or (is_year and not number.is_ordinal and (value > 1 or is_first))
+    return min(value + 5, 17) if is_one and 0 < value <= _LAST_GRADE else None
+
+
+def _age_in_group(context: NumberContext) -> int | None:
+    """Return the age of children who are called by a letter: "the u13s", "I'm in y8", "he's in p6"."""
+    if context.number.letter == "u":
+        return context.value - 1
+    is_in = context.word_before & {"in", "start", "starts", "starting", "started", "from"}
+    return context.value + 4 if is_in else None
+
+
+def _is_in_a_grade(context: NumberContext) -> bool:
+    """Whether somebody is in a grade that is not called one: "I'm in 9th and my brother in 7th"."""
+    if context.value not in _GRADES or not context.word_before & {"in"}:
+        return False
+    if context.after and not context.word_after & (_AFTER_AN_AGE | {"at", "this", "she", "he"}):
+        return False
+    return context.near(_TO_BE, before=2) and _is_of_a_person(context)
+
+
+def _is_in_a_class(context: NumberContext) -> bool:
+    """Whether somebody is in a class of a number: "a class 9 student", "I'm in class vii"."""
+    if not context.word_before & {"class", "primary"} or not 0 < context.value <= _LAST_GRADE:
+        return False
+    if context.word_after & _PUPILS:
+        return True
+    opener = context.before[:-1]
+    is_in = bool(opener) and bool(opener[-1] & {"in", "from", "of"})
+    return is_in and not context.word_after & {"of"} and _is_of_a_person(context)
+
+
+def _is_of_a_person(context: NumberContext) -> bool:
+    return age_subject.person_of(context) is not None
 
 
 def is_span(context: NumberContext) -> bool:
@@ -249,6 +292,8 @@ def _is_attribute(context: NumberContext) -> bool:
 
 
 def _is_age_limit(context: NumberContext) -> bool:
+    if context.number.is_plural:
+        return bool(context.word_before & {"under"})  # "the under 9s"
     if context.value not in _TEENS or _is_counted(context) or context.near(_THINGS, before=3):
         return False
     if context.word_before & {"gone"} and context.value in _LATE_TEENS and not context.after:

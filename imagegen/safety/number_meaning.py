@@ -77,6 +77,8 @@ def is_understood(context: NumberContext) -> bool:
         or _is_of_a_couple(context)
         or context.number.is_ordinal
         or context.number.is_roman
+        or context.number.is_plural
+        or bool(context.number.letter)
         or _counts(context)
         or _is_label(context)
         or _is_time(context)
