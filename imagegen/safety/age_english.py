@@ -2,7 +2,7 @@
 
 import functools
 
-from imagegen.safety import age_subject, word_classes
+from imagegen.safety import age_subject, numbers, word_classes
 from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, is_english_plural, word_set
 from imagegen.safety.lexicon import shipped_lexicon
 
@@ -87,7 +87,7 @@ _AS_ATTRIBUTE = word_set("year yr y month week day hour")
 _OLD_ATTRIBUTES = word_set("old olds o")
 _ATTRIBUTES = word_set("yo yos yrold yearold")
 _BEFORE_ATTRIBUTE = word_set("a an the this that my our your his her their one")
-_NEVER_THINGS = word_set("i im you youre u we")
+_NEVER_THINGS = word_set("i im you youre u we mine ours yours")
 # A word that begins something new after a number, so that nothing after it is counted.
 BEGINS_ANEW: Forms = word_set(
     "i im ive id ill you u ur we the a an this that these those same what which how when where why can do does did"
@@ -107,7 +107,11 @@ _BELONGING = word_set(
 def is_age(context: NumberContext) -> bool:
     """Whether the number is somebody's age."""
     if context.number.is_ordinal:
-        return bool(context.word_after & _BIRTHDAY) or _is_year_of_life(context)
+        return (
+            bool(context.word_after & _BIRTHDAY)
+            or _is_year_of_life(context)
+            or _is_coming_birthday(context)
+        )
     if context.word_after & _YEARS and context.near(_ALIVE, before=4, after=6):
         return True
     return (
@@ -215,6 +219,14 @@ def _is_year_of_life(context: NumberContext) -> bool:
     return bool(is_own and context.word_after & {"year"}) and context.value in _YEARS_OF_LIFE
 
 
+def _is_coming_birthday(context: NumberContext) -> bool:
+    """Whether a birthday is meant that is not called one: "for my 11th I want a drum kit"."""
+    is_own = context.word_before & {"my", "his", "her", "your"}
+    is_for = len(context.before) > 1 and context.before[-2] & {"for"}
+    is_alone = not context.after or context.word_after & (BEGINS_ANEW | UNTIL)
+    return bool(is_own and is_for and is_alone)
+
+
 def _has_years(context: NumberContext) -> bool:
     if context.word_after & _FOREIGN_YEARS or (
         context.value in _TEENS
@@ -280,9 +292,21 @@ def _has_age_word(context: NumberContext) -> bool:
         context.word_before & _PERSONS and not context.after and context.value in _TEENS
     ):  # my sister, 14,
         return True
+    if context.starts_clause and _is_alone(context) and _is_person(context, len(context.before) - 1):
+        return context.value >= _MIN_AGE  # my girls, ten and twelve
     if _is_attribute(context):
         return not _is_counted(context)
     return bool(context.word_after & _SEXES) and context.value in _TEENS
+
+
+def _is_alone(context: NumberContext) -> bool:
+    """Whether nothing is said after a number but another one."""
+    after = [forms for forms in context.after if not forms & {"and"}]
+    return len(after) <= 1 and all(map(_is_number, context.words_after[-1:] if after else ()))
+
+
+def _is_number(word: str) -> bool:
+    return word.isdecimal() or numbers.is_number_word(word)
 
 
 def _is_attribute(context: NumberContext) -> bool:
