@@ -27,6 +27,10 @@ _HE_OR_SHE = word_set("he she hes shes who")
 _MAX_MONTHS = 36
 _LAST_GRADE = 13
 _GRADES = range(5, 13)
+_OF_SCHOOL = word_set(
+    "homework math maths science english french spanish latin history geography biology physics chemistry art music"
+    " project test exam exams essay report class lesson teacher book reader trip camp play concert team school"
+)
 _PUPILS = word_set(
     "student students pupil pupils kid kids boy girl child children teacher exam exams boards homework maths math"
 )
@@ -45,6 +49,7 @@ _SPAN_AFTER = word_set(
     "ago later since together before experience apart with of as married divorced widowed single sober clean strong running straight"
     " love forever down passed"
 )
+_UNTIL_THEN = word_set("until till til off from short shy into retired left to")
 _FILLERS = word_set(
     "also um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
     " approximately not even yet currently actually really literally exactly under below"
@@ -92,6 +97,11 @@ _NEVER_THINGS = word_set("i im you youre u we mine ours yours")
 BEGINS_ANEW: Forms = word_set(
     "i im ive id ill you u ur we the a an this that these those same what which how when where why can do does did"
     " don doesn didn am if because although like"
+)
+# Units of which nobody would say them right after an age.
+_MEASURES = word_set(
+    "stone celsius fahrenheit gb mb tb kb ghz mhz khz karat carat karats carats mg ppl million billion trillion"
+    " quid watt watts volt volts mbit mbps kw kwh rpm ghz psi acre acres pint pints tbsp tsp cup cups knot knots"
 )
 # Units only right after the number: "12 what grade am I in".
 _UNITS_RIGHT_AFTER = word_set("am pm o of out more all second page")
@@ -148,6 +158,8 @@ def is_counted(context: NumberContext) -> bool:
     ):
         if forms & UNTIL or word in BEGINS_ANEW:
             return at == 0 and bool(forms & _UNITS_RIGHT_AFTER)
+        if at == 0 and forms & _MEASURES:
+            return True
         if forms & UNITS and (at == 0 or not forms & _UNITS_RIGHT_AFTER):
             return True
         if word_classes.is_verb(word) and not word_classes.is_thing(word):
@@ -166,11 +178,17 @@ def age_in_grade(context: NumberContext) -> int | None:
         return min(value + 5, 17)
     is_year = context.word_before & {"year", "yr"} and not context.word_after & {"of", "after"}
     is_one = context.word_after & {"grade", "grader", "graders"} or (
-        context.word_before & {"grade"} and not number.is_ordinal
+        context.word_before & {"grade"} and not number.is_ordinal and not _is_grade_of_a_thing(context)
     )
     is_first = is_year and context.near(frozenset({"in"}), before=2) and _is_of_a_person(context)
     is_one = is_one or (is_year and not number.is_ordinal and (value > 1 or is_first))
     return min(value + 5, 17) if is_one and 0 < value <= _LAST_GRADE else None
+
+
+def _is_grade_of_a_thing(context: NumberContext) -> bool:
+    """Whether a thing has a grade: "grade 8 bolts"."""
+    word = context.words_after[0] if context.words_after else ""
+    return word_classes.is_thing(word) and word not in _OF_SCHOOL
 
 
 def _age_in_group(context: NumberContext) -> int | None:
@@ -211,6 +229,9 @@ def is_span(context: NumberContext) -> bool:
         map(word_classes.is_thing, context.words_after[2:5])
     ):
         return True  # "17 years at the same firm"
+    is_from_now = context.near(frozenset({"now"}), after=3)
+    if (context.second_after & _UNTIL_THEN and not is_from_now) or context.word_before & {"together", "married"}:
+        return True
     return bool(context.word_before & _SPAN_BEFORE) or context.near(_SPAN_AFTER, after=3)
 
 

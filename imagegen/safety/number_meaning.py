@@ -57,6 +57,8 @@ _VERBS_OF_AGE: Forms = word_set(
     " live lived living exist existed swear promise admit lie lied mean means meant"
     " sound sounds pretend pretending remain remains stay"
 )
+_FEET: Forms = word_set("ft foot feet")
+_DETERMINERS: Forms = word_set("a an the my your his her our their")
 _CLAUSE, _NEAR = 12, 3  # words
 # Those of a side by side enumeration of the words after a number belong to what follows.
 _ENDS: Forms = age_english.UNTIL | word_set("n but cuz cause bc lol so she he i you и а но что")
@@ -78,6 +80,8 @@ def is_understood(context: NumberContext) -> bool:
         or context.number.is_ordinal
         or context.number.is_roman
         or context.number.is_plural
+        or _is_itself(context)
+        or bool(context.word_before & _FEET)
         or bool(context.number.letter)
         or _counts(context)
         or _is_label(context)
@@ -157,15 +161,18 @@ def _counts(context: NumberContext) -> bool:
 
 def _after_other_numbers(context: NumberContext) -> Iterator[tuple[str, Forms]]:
     """Yield the words after a number, without those of an enumeration: "12 из 15 билетов"."""
-    is_after_preposition = False
+    is_after_preposition = is_after_word = False
     for word, forms in zip(context.words_after, context.after, strict=True):
         if forms & _AROUND_NUMBERS:
             is_after_preposition |= not forms & _AND_OR
         elif word.isdecimal() or any(map(numbers.is_number_word, forms)):
+            if is_after_word:
+                return  # "nine and already four foot eleven"
             is_after_preposition = False
         elif is_after_preposition:
             return
         else:
+            is_after_word = word.isascii()
             yield word, forms
 
 
@@ -220,6 +227,16 @@ def _is_of_a_few(context: NumberContext) -> bool:
     # Not by its forms: "on" is also read as `он`.
     is_on = context.words_before[-1:] == ("on",)
     return context.value <= _LAST_DIGIT and (is_on or bool(context.word_before & _BEFORE_A_FEW))
+
+
+def _is_itself(context: NumberContext) -> bool:
+    """Whether it is said what a number is: "13 is my lucky number"."""
+    if not context.starts_clause or not context.word_after & {"is", "was"}:
+        return False
+    if context.words_after[1:2] and context.words_after[1] not in _DETERMINERS:
+        return False
+    later = context.words_after[2:5]
+    return any(map(word_classes.is_thing, later)) and "age" not in later
 
 
 def _is_among_numbers(context: NumberContext) -> bool:
