@@ -25,6 +25,7 @@ _MONTHS = word_set("month months week weeks")
 _DAYS = word_set("day days hour hours hr hrs")
 _HE_OR_SHE = word_set("he she hes shes who")
 _MAX_MONTHS = 36
+_FIRST_TIMES = word_set("first since")
 _LAST_GRADE = 13
 _GRADES = range(5, 13)
 _OF_SCHOOL = word_set(
@@ -140,6 +141,10 @@ def is_of_a_person(context: NumberContext) -> bool:
     opener = context.opener(_FILLERS)
     last = opener[-1] if opener else NO_FORMS
     if last & _TO_BE and len(opener) > 1 and opener[-2] & ({"who"} | _NEVER_THINGS):
+        return True
+    if _is_at_an_age(context) or (last & {"be"} and len(opener) > 1 and opener[-2] & {"to"}):
+        return _is_at_an_age(context)
+    if last & {"being"} or context.word_before & {"being"}:
         return True
     is_attribute = not _ATTRIBUTES.isdisjoint(context.words_after[:1]) or (
         not _AS_ATTRIBUTE.isdisjoint(context.words_after[:1])
@@ -289,6 +294,8 @@ def _has_age_word(context: NumberContext) -> bool:
         and context.value in _LATE_TEENS
     ):
         return True  # "at thirteen I knew"; no time of the English clock
+    if _is_at_an_age(context):
+        return not _is_counted(context)
     if context.word_before & {"at"} and not context.after and context.near(_SOMEBODY, before=6):
         return context.value in _LATE_TEENS
     if context.word_before & {"act", "play", "pretend"} and not context.after:
@@ -318,6 +325,25 @@ def _has_age_word(context: NumberContext) -> bool:
     if _is_attribute(context):
         return not _is_counted(context)
     return bool(context.word_after & _SEXES) and context.value in _TEENS
+
+
+def _is_at_an_age(context: NumberContext) -> bool:
+    """Whether something is so at an age that is no time of the English clock: "alone at 14"."""
+    is_at = bool(context.word_before & {"at"}) and context.value in _LATE_TEENS
+    return (
+        is_at
+        and not context.near(_FIRST_TIMES, before=6)
+        and _is_of_a_person(context)
+        and not context.word_after & {"or", "and", "on"}
+        and not any(map(_is_of_long_ago, context.clause_before))
+    )
+
+
+def _is_of_long_ago(word: str) -> bool:
+    """Whether a verb tells of the past, where somebody may be of any age now."""
+    return word in {"had", "was", "were", "did"} or (
+        word.endswith("ed") and word_classes.is_verb(word)
+    )
 
 
 def _is_alone(context: NumberContext) -> bool:
@@ -360,6 +386,8 @@ def _is_of_somebody(context: NumberContext) -> bool:
     was_left_out = context.near(frozenset({"be"}), before=len(context.before) - len(opener))
     if last & _SOMEBODY and was_left_out:
         return not _is_counted(context)
+    if last & {"be"} and len(opener) > 1 and opener[-2] & {"to"}:
+        return context.value in _TEENS and not _is_counted(context)
     if last & _TO_BE and context.value in _TEENS and _is_person(context, len(opener) - 2):
         return not _is_counted(context) and not context.near(_SPAN_AFTER, after=3)
     who = opener[-2] if len(opener) > 1 else NO_FORMS
