@@ -23,7 +23,7 @@ UNTIL: Forms = word_set(
 _YEARS = word_set("year years yr yrs y summers winters springs")
 _MONTHS = word_set("month months week weeks")
 _DAYS = word_set("day days hour hours hr hrs")
-_HE_OR_SHE = word_set("he she hes shes who")
+_HE_OR_SHE = word_set("he she hes shes they theyre who")
 _MAX_MONTHS = 36
 _FIRST_TIMES = word_set("first since")
 _LAST_GRADE = 13
@@ -93,6 +93,8 @@ _AS_ATTRIBUTE = word_set("year yr y month week day hour")
 _OLD_ATTRIBUTES = word_set("old olds o")
 _ATTRIBUTES = word_set("yo yos yrold yearold")
 _BEFORE_ATTRIBUTE = word_set("a an the this that my our your his her their one")
+_OWN = word_set("my our your his her their")
+_LEFT_OUT = word_set("be")
 _NEVER_THINGS = word_set("i im you youre u we mine ours yours")
 # A word that begins something new after a number, so that nothing after it is counted.
 BEGINS_ANEW: Forms = word_set(
@@ -138,20 +140,35 @@ def is_of_a_person(context: NumberContext) -> bool:
     """Whether a number is the age of a person by how it is said: "a 5 year old gets", "who is six"."""
     if context.word_after & {"years", "year"} and context.second_after & {"of"}:
         return context.near(frozenset({"age"}), after=3)
-    opener = context.opener(_FILLERS)
+    if context.word_before & {"being"} or _is_to_be(context) or _is_at_an_age(context):
+        return True
+    if _is_attribute(context):  # a squire of six
+        return True
+    opener = context.opener(_FILLERS | _EACH)
     last = opener[-1] if opener else NO_FORMS
-    if last & _TO_BE and len(opener) > 1 and opener[-2] & ({"who"} | _NEVER_THINGS):
+    who = opener[-2] if len(opener) > 1 else NO_FORMS
+    has_been_left_out = context.near(_LEFT_OUT, before=len(context.before) - len(opener))
+    if (last & _TO_BE and who & ({"who"} | _NEVER_THINGS)) or (
+        has_been_left_out and last & _NEVER_THINGS
+    ):
         return True
-    if _is_at_an_age(context) or (last & {"be"} and len(opener) > 1 and opener[-2] & {"to"}):
-        return _is_at_an_age(context)
-    if last & {"being"} or context.word_before & {"being"}:
-        return True
-    is_attribute = not _ATTRIBUTES.isdisjoint(context.words_after[:1]) or (
+    return _is_an_attribute(context)
+
+
+def _is_to_be(context: NumberContext) -> bool:
+    return context.word_before & {"be"} and len(context.before) > 1 and bool(context.before[-2] & {"to"})
+
+
+def _is_an_attribute(context: NumberContext) -> bool:
+    """Whether somebody is called by an age: "my 9 yr old", and not "is a 12 year old"."""
+    is_one = not _ATTRIBUTES.isdisjoint(context.words_after[:1]) or (
         not _AS_ATTRIBUTE.isdisjoint(context.words_after[:1])
         and not _OLD_ATTRIBUTES.isdisjoint(context.words_after[1:2])
     )
-    if not is_attribute:
+    if not is_one:
         return False
+    if context.word_before & (_OWN | {"s"}):
+        return True
     opener = context.opener(_FILLERS | _BEFORE_ATTRIBUTE)
     return not opener or not opener[-1] & _TO_BE
 
@@ -279,10 +296,12 @@ def _is_of_an_infant(context: NumberContext) -> bool:
         return True
     if not (context.second_after <= _AFTER_AN_AGE or context.second_after & _AFTER_AN_AGE):
         return False
-    opener = context.opener(_FILLERS)
+    if context.starts_clause and len(context.after) == 1:  # Jonah, eleven months,
+        return _is_person(context, len(context.before) - 1)
+    opener = context.opener(_FILLERS | {"have", "has"})
     if not opener or not opener[-1] & (_TO_BE | _TURNING):
         return False
-    who = opener[-2] if len(opener) > 1 else NO_FORMS
+    who = next((forms for forms in opener[-2::-1] if not forms & (_FILLERS | {"have", "has"})), NO_FORMS)
     return bool((who | opener[-1]) & _HE_OR_SHE) or _is_person(context, len(opener) - 2)
 
 
@@ -378,6 +397,8 @@ def _is_age_limit(context: NumberContext) -> bool:
 
 
 def _is_of_somebody(context: NumberContext) -> bool:
+    if _is_to_be(context):
+        return context.value in _TEENS and not _is_counted(context)
     opener = context.opener(_FILLERS | _EACH)
     last = opener[-1] if opener else NO_FORMS
     if last & _SOMEBODY and len(opener) > 1 and opener[-2] & _TO_BE:  # are you 15
@@ -386,8 +407,6 @@ def _is_of_somebody(context: NumberContext) -> bool:
     was_left_out = context.near(frozenset({"be"}), before=len(context.before) - len(opener))
     if last & _SOMEBODY and was_left_out:
         return not _is_counted(context)
-    if last & {"be"} and len(opener) > 1 and opener[-2] & {"to"}:
-        return context.value in _TEENS and not _is_counted(context)
     if last & _TO_BE and context.value in _TEENS and _is_person(context, len(opener) - 2):
         return not _is_counted(context) and not context.near(_SPAN_AFTER, after=3)
     who = opener[-2] if len(opener) > 1 else NO_FORMS

@@ -15,7 +15,7 @@ _DETERMINERS = word_set("a an the this that my your his her our their")
 # Between a number and what it is the age of: "a fifteen year old malt", "16-летний виски".
 # These stand in questions about people too.
 _ASKING = word_set(
-    "date time number passport what which s that thats its this it school class grade story here there это паспорт документ свеча"
+    "date time number passport what which s that thats its this it school class grade story here there home это паспорт документ свеча"
 )
 _YEAR_WORDS = word_set("year years yr yrs old month months y o летний летн год лет годик")
 _KINDS_OF_PRONOUNS = (
