@@ -194,6 +194,7 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
         return max(1, years // 12 if context.word_after & _MONTHS else years // 365)
     is_denied = context.word_after & {"but"} and context.second_after & _DENIALS
     is_not_yet = years == ADULT and (is_denied or context.near(_NOT_YET, before=4, after=3))
+    is_not_yet = is_not_yet or (years == ADULT and age_english.is_to_come(context))
     return years - 1 if is_not_yet and not _has_come(context) else years
 
 

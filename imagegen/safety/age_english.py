@@ -94,6 +94,11 @@ _OLD_ATTRIBUTES = word_set("old olds o")
 _ATTRIBUTES = word_set("yo yos yrold yearold")
 _BEFORE_ATTRIBUTE = word_set("a an the this that my our your his her their one")
 _OWN = word_set("my our your his her their")
+_TURNED = word_set("turn turns turned")
+_WHEN = word_set("when once until till til")
+_BLEW = word_set("blow blows blew blowing blown")
+_YEARLY = word_set("birthdays winters summers springs")
+_LIVED = word_set("had seen lived celebrated known")
 _LEFT_OUT = word_set("be")
 _NEVER_THINGS = word_set("i im you youre u we mine ours yours")
 # A word that begins something new after a number, so that nothing after it is counted.
@@ -129,6 +134,7 @@ def is_age(context: NumberContext) -> bool:
         return True
     return (
         _has_years(context)
+        or _is_of_life(context)
         or _is_of_an_infant(context)
         or _has_age_word(context)
         or _is_age_limit(context)
@@ -245,6 +251,17 @@ def _is_of_a_person(context: NumberContext) -> bool:
     return age_subject.person_of(context) is not None
 
 
+def is_to_come(context: NumberContext) -> bool:
+    """Whether somebody is not yet so old: "when I'm 18", "I wish I was eighteen"."""
+    opener = context.opener(_FILLERS | {"ve", "have", "has", "s"} | _TURNED)
+    if len(opener) > 1 and opener[-1] & _PAST and context.near(frozenset({"wish"}), before=5):
+        return True
+    words = [*opener[-1:]] if not opener[-1:] or opener[-1] & _SOMEBODY else [*opener[-2:-1]]
+    who = words[0] if words else NO_FORMS
+    is_now = not opener[-1:] or not opener[-1] & _PAST
+    return bool(who & _SOMEBODY) and is_now and context.near(_WHEN, before=5)
+
+
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
     if context.second_after & {"at", "with"} and any(
@@ -286,6 +303,13 @@ def _has_years(context: NumberContext) -> bool:
     )
     # `5ish` is a time of day, `15ish` an age.
     return bool(is_old) and (not context.word_after & {"ish"} or context.value in _TEENS)
+
+
+def _is_of_life(context: NumberContext) -> bool:
+    """Whether years are counted by what comes once in each: "blew out eleven candles"."""
+    if context.word_after & {"candles", "candle"}:
+        return context.near(_BLEW, before=5) or context.near(frozenset({"cake"}), before=5, after=5)
+    return bool(context.word_after & _YEARLY) and context.near(_LIVED, before=3)
 
 
 def _is_of_an_infant(context: NumberContext) -> bool:
