@@ -40,6 +40,9 @@ _POSSESSIVES = word_set("мой твой ваш наш его этот")
 # After these, Russian nouns are in the plural.
 _TENS = range(10, 18)
 _DATIVE = word_set("мне тебе ей ему вам")
+_NEW_CLAUSE = word_set("but because cuz bc")
+_SHOWN = word_set("this that")
+_SAID = word_set("in at of with to for on by is s was are isn wasn turns turned will ll must should looks old")
 _MAX_DISTANCE = 7
 _MAX_DISTANCE_AFTER = 5
 
@@ -160,6 +163,10 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
     reach = _reach(context)
     words = [*zip(context.words_before, context.before, ("", *context.words_before), strict=False)]
     for distance, (word, forms, last) in enumerate(reversed(words)):
+        if word in _NEW_CLAUSE and distance:
+            return None
+        if word in _SHOWN and distance and not _is_said_of(words[-distance][0]):
+            continue  # "my students this year", "that giant"
         if distance < len(words) - 1 and _is_in_a_phrase(words[: len(words) - 1 - distance]):
             continue  # "the girl in the photo", "to answer"
         if pronouns := _kinds_of_pronouns([forms]):
@@ -171,6 +178,11 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
         ):
             return True
     return None
+
+
+def _is_said_of(word: str) -> bool:
+    """Whether a word after "this" or "that" says something of it."""
+    return word in _SAID or word.isdecimal()
 
 
 def _reach(context: NumberContext) -> int:

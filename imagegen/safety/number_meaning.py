@@ -57,6 +57,8 @@ _VERBS_OF_AGE: Forms = word_set(
     " live lived living exist existed swear promise admit lie lied mean means meant"
     " sound sounds pretend pretending remain remains stay"
 )
+# An English verb before these says nothing of a number after them.
+_NEW_CLAUSE: Forms = word_set("but because cuz bc cause coz if when while though although")
 _FEET: Forms = word_set("ft foot feet")
 _DETERMINERS: Forms = word_set("a an the my your his her our their")
 _CLAUSE, _NEAR = 12, 3  # words
@@ -117,7 +119,8 @@ def has_verb(context: NumberContext) -> bool:
     after = itertools.takewhile(
         lambda each: not each[1] & _ENDS, zip(context.words_after, context.after, strict=True)
     )
-    return any(map(_is_other_verb, (*context.clause_before, *(word for word, _ in after))))
+    before = itertools.takewhile(lambda word: word not in _NEW_CLAUSE, context.clause_before[::-1])
+    return any(map(_is_other_verb, (*before, *(word for word, _ in after))))
 
 
 def is_other_year(context: NumberContext) -> bool:
@@ -210,6 +213,8 @@ def _has_thing(context: NumberContext, *, before: int, after: int = 0) -> bool:
 
 
 def _is_time(context: NumberContext) -> bool:
+    if not context.before and context.words_after[:1] in (("today",), ("tomorrow",)):
+        return False  # "fourteen tomorrow, wish me luck"
     is_month_after = context.word_after | (
         context.second_after if context.word_after & _AROUND_NUMBERS else NO_FORMS
     )
