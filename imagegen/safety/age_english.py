@@ -50,7 +50,7 @@ _SPAN_AFTER = word_set(
     "ago later since together before experience apart with of as married divorced widowed single sober clean strong running straight"
     " love forever down passed"
 )
-_UNTIL_THEN = word_set("until till til off from short shy into retired left to")
+_UNTIL_THEN = word_set("until till til off from short shy into retired")
 _FILLERS = word_set(
     "also um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
     " approximately not even yet currently actually really literally exactly under below"
@@ -162,7 +162,11 @@ def is_of_a_person(context: NumberContext) -> bool:
 
 
 def _is_to_be(context: NumberContext) -> bool:
-    return context.word_before & {"be"} and len(context.before) > 1 and bool(context.before[-2] & {"to"})
+    return (
+        context.word_before & {"be"}
+        and len(context.before) > 1
+        and bool(context.before[-2] & {"to"})
+    )
 
 
 def _is_an_attribute(context: NumberContext) -> bool:
@@ -173,17 +177,20 @@ def _is_an_attribute(context: NumberContext) -> bool:
     )
     if not is_one:
         return False
-    if context.word_before & (_OWN | {"s"}):
+    if context.word_before & _OWN:
         return True
+    if context.word_before & {"s"}:  # "the whisky's 15 yo", but "my friend's 2 year old"
+        things = age_subject.subject_words()["things"]
+        return not any(
+            word in things or word_classes.is_thing(word) for word in context.words_before[-2:-1]
+        )
     opener = context.opener(_FILLERS | _BEFORE_ATTRIBUTE)
     return not opener or not opener[-1] & _TO_BE
 
 
 def is_counted(context: NumberContext) -> bool:
     """Whether a number counts a unit or an English plural that belongs to it."""
-    for at, (word, forms) in enumerate(
-        zip(context.words_after[:3], context.after, strict=False)
-    ):
+    for at, (word, forms) in enumerate(zip(context.words_after[:3], context.after, strict=False)):
         if forms & UNTIL or word in BEGINS_ANEW:
             return at == 0 and bool(forms & _UNITS_RIGHT_AFTER)
         if at == 0 and forms & _MEASURES:
@@ -206,7 +213,9 @@ def age_in_grade(context: NumberContext) -> int | None:
         return min(value + 5, 17)
     is_year = context.word_before & {"year", "yr"} and not context.word_after & {"of", "after"}
     is_one = context.word_after & {"grade", "grader", "graders"} or (
-        context.word_before & {"grade"} and not number.is_ordinal and not _is_grade_of_a_thing(context)
+        context.word_before & {"grade"}
+        and not number.is_ordinal
+        and not _is_grade_of_a_thing(context)
     )
     is_first = is_year and context.near(frozenset({"in"}), before=2) and _is_of_a_person(context)
     is_one = is_one or (is_year and not number.is_ordinal and (value > 1 or is_first))
@@ -269,7 +278,10 @@ def is_span(context: NumberContext) -> bool:
     ):
         return True  # "17 years at the same firm"
     is_from_now = context.near(frozenset({"now"}), after=3)
-    if (context.second_after & _UNTIL_THEN and not is_from_now) or context.word_before & {"together", "married"}:
+    if (context.second_after & _UNTIL_THEN and not is_from_now) or context.word_before & {
+        "together",
+        "married",
+    }:
         return True
     return bool(context.word_before & _SPAN_BEFORE) or context.near(_SPAN_AFTER, after=3)
 
@@ -317,7 +329,7 @@ def _is_of_an_infant(context: NumberContext) -> bool:
     if not context.word_after & _MONTHS or context.value > _MAX_MONTHS:
         return False
     if context.word_before & _AGED:
-        return True
+        return _is_of_a_person(context)
     if not (context.second_after <= _AFTER_AN_AGE or context.second_after & _AFTER_AN_AGE):
         return False
     if context.starts_clause and len(context.after) == 1:  # Jonah, eleven months,
@@ -325,7 +337,9 @@ def _is_of_an_infant(context: NumberContext) -> bool:
     opener = context.opener(_FILLERS | {"have", "has"})
     if not opener or not opener[-1] & (_TO_BE | _TURNING):
         return False
-    who = next((forms for forms in opener[-2::-1] if not forms & (_FILLERS | {"have", "has"})), NO_FORMS)
+    who = next(
+        (forms for forms in opener[-2::-1] if not forms & (_FILLERS | {"have", "has"})), NO_FORMS
+    )
     return bool((who | opener[-1]) & _HE_OR_SHE) or _is_person(context, len(opener) - 2)
 
 
@@ -363,7 +377,11 @@ def _has_age_word(context: NumberContext) -> bool:
         context.word_before & _PERSONS and not context.after and context.value in _TEENS
     ):  # my sister, 14,
         return True
-    if context.starts_clause and _is_alone(context) and _is_person(context, len(context.before) - 1):
+    if (
+        context.starts_clause
+        and _is_alone(context)
+        and _is_person(context, len(context.before) - 1)
+    ):
         return context.value >= _MIN_AGE  # my girls, ten and twelve
     if _is_attribute(context):
         return not _is_counted(context)
@@ -377,7 +395,7 @@ def _is_at_an_age(context: NumberContext) -> bool:
         is_at
         and not context.near(_FIRST_TIMES, before=6)
         and _is_of_a_person(context)
-        and not context.word_after & {"or", "and", "on"}
+        and not context.word_after & {"or", "and", "on", "hundred"}
         and not any(map(_is_of_long_ago, context.clause_before))
     )
 

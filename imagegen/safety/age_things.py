@@ -42,7 +42,9 @@ _TENS = range(10, 18)
 _DATIVE = word_set("мне тебе ей ему вам")
 _NEW_CLAUSE = word_set("but because cuz bc")
 _SHOWN = word_set("this that")
-_SAID = word_set("in at of with to for on by is s was are isn wasn turns turned will ll must should looks old")
+_SAID = word_set(
+    "in at of with to for on by is s was are isn wasn turns turned will ll must should looks old"
+)
 _MAX_DISTANCE = 7
 _MAX_DISTANCE_AFTER = 5
 

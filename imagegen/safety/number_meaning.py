@@ -141,8 +141,9 @@ def is_other_year(context: NumberContext) -> bool:
 
 
 def _counts(context: NumberContext) -> bool:
-    if context.word_after & {"a", "an", "per"} and context.second_after & age_english.UNITS:
-        return True  # "17 an hour"
+    rates = itertools.pairwise(context.after[:3])
+    if any(one & {"a", "an", "per"} and other & age_english.UNITS for one, other in rates):
+        return True  # "17 an hour", "17 gold a month"
     words = [("", NO_FORMS), *itertools.islice(_after_other_numbers(context), _MIN_WORDS)]
     for (before, _), (word, forms) in itertools.pairwise(words):
         if forms & _YEARS:

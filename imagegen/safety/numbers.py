@@ -70,7 +70,18 @@ _ORDINALS = (
     }
 )
 # Shorter Roman numerals are words or letters more often than ages.
-_ROMAN = {"vii": 7, "viii": 8, "xi": 11, "xii": 12, "xiii": 13, "xiv": 14, "xv": 15, "xvi": 16, "xvii": 17, "xviii": 18}
+_ROMAN = {
+    "vii": 7,
+    "viii": 8,
+    "xi": 11,
+    "xii": 12,
+    "xiii": 13,
+    "xiv": 14,
+    "xv": 15,
+    "xvi": 16,
+    "xvii": 17,
+    "xviii": 18,
+}
 # Number words from 11 as they are misspelt or cut short: "читырнадцать", "семнаха", "fifeteen".
 _MISSPELT = tuple(
     (re.compile(stem + ending), number)
