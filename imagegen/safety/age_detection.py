@@ -255,7 +255,8 @@ def _may_be_age(context: NumberContext) -> bool:
     """Whether nothing indicates that the number is something else than an age."""
     if context.word_after & _YEAR_WORDS:
         return True
-    if context.number.is_ordinal or _is_small_number(context):
+    is_other = context.number.is_ordinal or context.number.is_plural
+    if is_other or _is_small_number(context):
         return False
     if (
         context.word_before & _NUMBERED

@@ -23,6 +23,7 @@ UNTIL: Forms = word_set(
 _YEARS = word_set("year years yr yrs y summers winters springs")
 _MONTHS = word_set("month months week weeks")
 _DAYS = word_set("day days hour hours hr hrs")
+_HAVE = word_set("have has ve")
 _HE_OR_SHE = word_set("he she hes shes they theyre who")
 _MAX_MONTHS = 36
 _FIRST_TIMES = word_set("first since")
@@ -31,6 +32,8 @@ _GRADES = range(5, 13)
 _OF_SCHOOL = word_set(
     "homework math maths science english french spanish latin history geography biology physics chemistry art music"
     " project test exam exams essay report class lesson teacher book reader trip camp play concert team school"
+    " uniform uniforms classroom locker desk yearbook photo photos picture portrait dance prom party gym gown dress skirt"
+    " outfit clothes diary backpack"
 )
 _PUPILS = word_set(
     "student students pupil pupils kid kids boy girl child children teacher exam exams boards homework maths math"
@@ -50,7 +53,10 @@ _SPAN_AFTER = word_set(
     "ago later since together before experience apart with of as married divorced widowed single sober clean strong running straight"
     " love forever down passed"
 )
-_UNTIL_THEN = word_set("until till til off from short shy into retired")
+_UNTIL_THEN = word_set("until till til off from short shy to")
+_IN_WORK = word_set("into retired")
+_TENS = word_set("thirty forty fifty sixty seventy eighty ninety retirement pension")
+_LATEST_MAJORITY = 21
 _FILLERS = word_set(
     "also um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
     " approximately not even yet currently actually really literally exactly under below"
@@ -109,7 +115,7 @@ BEGINS_ANEW: Forms = word_set(
 # Units of which nobody would say them right after an age.
 _MEASURES = word_set(
     "stone celsius fahrenheit gb mb tb kb ghz mhz khz karat carat karats carats mg ppl million billion trillion"
-    " quid watt watts volt volts mbit mbps kw kwh rpm ghz psi acre acres pint pints tbsp tsp cup cups knot knots"
+    " quid watt watts volt volts mbit mbps kw kwh rpm ghz psi acre acres pint pints knot knots"
 )
 # Units only right after the number: "12 what grade am I in".
 _UNITS_RIGHT_AFTER = word_set("am pm o of out more all second page")
@@ -162,11 +168,8 @@ def is_of_a_person(context: NumberContext) -> bool:
 
 
 def _is_to_be(context: NumberContext) -> bool:
-    return (
-        context.word_before & {"be"}
-        and len(context.before) > 1
-        and bool(context.before[-2] & {"to"})
-    )
+    earlier = context.before[-2] if len(context.before) > 1 else NO_FORMS
+    return bool(context.word_before & {"be"} and earlier & {"to"})
 
 
 def _is_an_attribute(context: NumberContext) -> bool:
@@ -277,13 +280,22 @@ def is_span(context: NumberContext) -> bool:
         map(word_classes.is_thing, context.words_after[2:5])
     ):
         return True  # "17 years at the same firm"
-    is_from_now = context.near(frozenset({"now"}), after=3)
-    if (context.second_after & _UNTIL_THEN and not is_from_now) or context.word_before & {
-        "together",
-        "married",
-    }:
+    if _is_until_then(context) or context.word_before & {"together", "married"}:
         return True
     return bool(context.word_before & _SPAN_BEFORE) or context.near(_SPAN_AFTER, after=3)
+
+
+def _is_until_then(context: NumberContext) -> bool:
+    """Whether years are left, or have passed, until something: "three years off 50"."""
+    if not context.word_after & _YEARS:
+        return False
+    is_until = context.second_after & _UNTIL_THEN and any(map(_is_late, context.words_after[2:7]))
+    return bool(is_until or context.second_after & _IN_WORK)
+
+
+def _is_late(word: str) -> bool:
+    """Whether a number is an age that only adults are some years away from."""
+    return word in _TENS or (word.isdecimal() and int(word) > _LATEST_MAJORITY)
 
 
 def _is_year_of_life(context: NumberContext) -> bool:
@@ -320,7 +332,8 @@ def _has_years(context: NumberContext) -> bool:
 def _is_of_life(context: NumberContext) -> bool:
     """Whether years are counted by what comes once in each: "blew out eleven candles"."""
     if context.word_after & {"candles", "candle"}:
-        return context.near(_BLEW, before=5) or context.near(frozenset({"cake"}), before=5, after=5)
+        is_on_own_cake = context.near(frozenset({"cake"}), after=4) and context.near(_OWN, after=3)
+        return context.near(_BLEW, before=5) or is_on_own_cake
     return bool(context.word_after & _YEARLY) and context.near(_LIVED, before=3)
 
 
@@ -334,27 +347,20 @@ def _is_of_an_infant(context: NumberContext) -> bool:
         return False
     if context.starts_clause and len(context.after) == 1:  # Jonah, eleven months,
         return _is_person(context, len(context.before) - 1)
-    opener = context.opener(_FILLERS | {"have", "has"})
+    opener = context.opener(_FILLERS | _HAVE)
     if not opener or not opener[-1] & (_TO_BE | _TURNING):
         return False
-    who = next(
-        (forms for forms in opener[-2::-1] if not forms & (_FILLERS | {"have", "has"})), NO_FORMS
-    )
-    return bool((who | opener[-1]) & _HE_OR_SHE) or _is_person(context, len(opener) - 2)
+    at = len(opener) - 2
+    while at >= 0 and opener[at] & (_FILLERS | _HAVE):
+        at -= 1
+    is_he_or_she = opener[-1] & _HE_OR_SHE or (at >= 0 and opener[at] & _HE_OR_SHE)
+    return bool(is_he_or_she) or _is_person(context, at)
 
 
 def _has_age_word(context: NumberContext) -> bool:
     earlier = context.before[-2] if len(context.before) > 1 else NO_FORMS
-    if (
-        context.word_before & {"at"}
-        and context.word_after & _SOMEBODY
-        and context.value in _LATE_TEENS
-    ):
-        return True  # "at thirteen I knew"; no time of the English clock
     if _is_at_an_age(context):
         return not _is_counted(context)
-    if context.word_before & {"at"} and not context.after and context.near(_SOMEBODY, before=6):
-        return context.value in _LATE_TEENS
     if context.word_before & {"act", "play", "pretend"} and not context.after:
         return context.value in _TEENS
     if context.word_before & _TURNING:
@@ -373,16 +379,8 @@ def _has_age_word(context: NumberContext) -> bool:
         context.word_after & {"going"} and context.second_after & {"on"} and context.value in _TEENS
     ):
         return True
-    if (
-        context.word_before & _PERSONS and not context.after and context.value in _TEENS
-    ):  # my sister, 14,
+    if _stands_beside_a_person(context):
         return True
-    if (
-        context.starts_clause
-        and _is_alone(context)
-        and _is_person(context, len(context.before) - 1)
-    ):
-        return context.value >= _MIN_AGE  # my girls, ten and twelve
     if _is_attribute(context):
         return not _is_counted(context)
     return bool(context.word_after & _SEXES) and context.value in _TEENS
@@ -390,14 +388,26 @@ def _has_age_word(context: NumberContext) -> bool:
 
 def _is_at_an_age(context: NumberContext) -> bool:
     """Whether something is so at an age that is no time of the English clock: "alone at 14"."""
-    is_at = bool(context.word_before & {"at"}) and context.value in _LATE_TEENS
+    if not context.word_before & {"at"} or context.value not in _LATE_TEENS:
+        return False
+    if context.word_after & _SOMEBODY:
+        return True  # "at thirteen I knew"
+    if not context.after and context.near(_SOMEBODY, before=6):
+        return True
     return (
-        is_at
+        _is_of_a_person(context)
         and not context.near(_FIRST_TIMES, before=6)
-        and _is_of_a_person(context)
         and not context.word_after & {"or", "and", "on", "hundred"}
         and not any(map(_is_of_long_ago, context.clause_before))
     )
+
+
+def _stands_beside_a_person(context: NumberContext) -> bool:
+    """Whether a number alone is that of a person before it: "my sister, 14,", "my girls, 10 and 12"."""
+    if context.word_before & _PERSONS and not context.after and context.value in _TEENS:
+        return True
+    is_apart = context.starts_clause and context.value >= _MIN_AGE and _is_alone(context)
+    return is_apart and _is_person(context, len(context.before) - 1)
 
 
 def _is_of_long_ago(word: str) -> bool:
@@ -454,7 +464,8 @@ def _is_of_somebody(context: NumberContext) -> bool:
     who = opener[-2] if len(opener) > 1 else NO_FORMS
     is_of_somebody = (who | last) & _SOMEBODY and last & _TO_BE and context.value >= _MIN_AGE
     if is_of_somebody and not last & _PAST:
-        return not _is_counted(context) and not context.near(_SPAN_AFTER, after=3)
+        is_span = context.near(_SPAN_AFTER, after=3) or _is_until_then(context)
+        return not _is_counted(context) and not is_span
     if not last & (_TO_BE | _TO_LOOK) or any(forms & _THINGS for forms in opener[-4:]):
         return False
     if last & (_TO_LOOK | _PAST) and context.value >= _MIN_AGE:

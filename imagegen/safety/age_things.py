@@ -165,7 +165,7 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
     reach = _reach(context)
     words = [*zip(context.words_before, context.before, ("", *context.words_before), strict=False)]
     for distance, (word, forms, last) in enumerate(reversed(words)):
-        if word in _NEW_CLAUSE and distance:
+        if word in _NEW_CLAUSE:
             return None
         if word in _SHOWN and distance and not _is_said_of(words[-distance][0]):
             continue  # "my students this year", "that giant"

@@ -33,7 +33,7 @@ _DATES: Forms = word_set(
 _LABELS: Forms = word_set(
     "number no nr room chapter page size platform version level episode season part act vol volume"
     " глава node top iphone ios windows win android pixel galaxy xbox playstation ps ps5 fifa gta python java"
-    " natural nat track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс ac hp mp dc dex cfg seed scale strength сид шаг шагов сэмплер case friday monday tuesday wednesday thursday saturday sunday пятница понедельник вторник среда четверг суббота воскресенье номер айфон андроид винда винды топ"
+    " unit clause section paragraph natural nat track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс ac hp mp dc dex cfg seed scale strength сид шаг шагов сэмплер case friday monday tuesday wednesday thursday saturday sunday пятница понедельник вторник среда четверг суббота воскресенье номер айфон андроид винда винды топ"
     " уровень лвл версия"
 )
 _VERSIONED: Forms = word_set(
@@ -83,7 +83,7 @@ def is_understood(context: NumberContext) -> bool:
         or context.number.is_roman
         or context.number.is_plural
         or _is_itself(context)
-        or bool(context.word_before & _FEET)
+        or (bool(context.word_before & _FEET) and not context.starts_clause)
         or bool(context.number.letter)
         or _counts(context)
         or _is_label(context)
@@ -241,8 +241,9 @@ def _is_itself(context: NumberContext) -> bool:
         return False
     if context.words_after[1:2] and context.words_after[1] not in _DETERMINERS:
         return False
-    later = context.words_after[2:5]
-    return any(map(word_classes.is_thing, later)) and "age" not in later
+    later = [*zip(context.words_after, context.after, strict=True)][2:5]
+    words = [word for word, _ in later]
+    return any(itertools.starmap(age_things.is_thing, later)) and "age" not in words
 
 
 def _is_among_numbers(context: NumberContext) -> bool:
