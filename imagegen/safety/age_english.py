@@ -102,6 +102,7 @@ _BEFORE_ATTRIBUTE = word_set("a an the this that my our your his her their one")
 _OWN = word_set("my our your his her their")
 _TURNED = word_set("turn turns turned")
 _WHEN = word_set("when once until till til")
+_CAKE = word_set("cake")
 _BLEW = word_set("blow blows blew blowing blown")
 _YEARLY = word_set("birthdays winters summers springs")
 _LIVED = word_set("had seen lived celebrated known")
@@ -189,6 +190,12 @@ def _is_an_attribute(context: NumberContext) -> bool:
         )
     opener = context.opener(_FILLERS | _BEFORE_ATTRIBUTE)
     return not opener or not opener[-1] & _TO_BE
+
+
+def has_candles(context: NumberContext) -> bool:
+    """Whether a number is that of the candles on a birthday cake."""
+    is_cake = context.near(_CAKE | _BLEW, before=5, after=5)
+    return bool(context.word_after & {"candles", "candle"}) and is_cake
 
 
 def is_counted(context: NumberContext) -> bool:
@@ -331,9 +338,8 @@ def _has_years(context: NumberContext) -> bool:
 
 def _is_of_life(context: NumberContext) -> bool:
     """Whether years are counted by what comes once in each: "blew out eleven candles"."""
-    if context.word_after & {"candles", "candle"}:
-        is_on_own_cake = context.near(frozenset({"cake"}), after=4) and context.near(_OWN, after=3)
-        return context.near(_BLEW, before=5) or is_on_own_cake
+    if has_candles(context):
+        return context.near(_BLEW, before=5) or context.near(_OWN, before=4, after=4)
     return bool(context.word_after & _YEARLY) and context.near(_LIVED, before=3)
 
 

@@ -76,6 +76,8 @@ _LAST_HOUR, _LAST_HOUR_ENGLISH = 24, 12
 
 def is_understood(context: NumberContext) -> bool:
     """Whether a number is read as something else than an age."""
+    if age_english.has_candles(context):
+        return False
     return (
         context.near(_OF_YEARS, before=6)
         or _is_of_a_couple(context)

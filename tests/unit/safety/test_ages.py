@@ -41,7 +41,7 @@ shot on an 85mm lens at f/1.4 | aspect ratio 16:9 | 8k photo | seven candles | t
 at seven in the evening | holding 3 red balloons | a table for two | a 1960s car | a photo from 1975
 on the second floor | first light of the day | 12 roses | she is 24 and smiles
 twenty five candles | a woman of thirty | 10 am light | the only one | seventeen stone steps
-a birthday cake with 12 candles | a 10s exposure
+a 10s exposure
 """
 
 

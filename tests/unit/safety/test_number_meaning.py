@@ -82,6 +82,7 @@ SCREEN = Screen(today=lambda: dt.date(2026, 11, 28))
         "a nephew aged eight weeks",
         "the twins have just reached eighteen months",
         "I blew out nine candles",
+        "a cake with twelve candles, please",
         "he has only had seven birthdays",
         "when she's 18 she inherits the farm",
         # Classes, teams and birthdays that are not called so.
