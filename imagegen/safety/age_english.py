@@ -27,17 +27,6 @@ _HAVE = word_set("have has ve")
 _HE_OR_SHE = word_set("he she hes shes they theyre who")
 _MAX_MONTHS = 36
 _FIRST_TIMES = word_set("first since")
-_LAST_GRADE = 13
-_GRADES = range(5, 13)
-_OF_SCHOOL = word_set(
-    "homework math maths science english french spanish latin history geography biology physics chemistry art music"
-    " project test exam exams essay report class lesson teacher book reader trip camp play concert team school"
-    " uniform uniforms classroom locker desk yearbook photo photos picture portrait dance prom party gym gown dress skirt"
-    " outfit clothes diary backpack"
-)
-_PUPILS = word_set(
-    "student students pupil pupils kid kids boy girl child children teacher exam exams boards homework maths math"
-)
 SHORT_YEARS: Forms = word_set("yr yrs")
 _OLD = word_set("old o young age")
 _YEARS_OLD = word_set("yo yos ish летний летн летие")
@@ -63,7 +52,7 @@ _FILLERS = word_set(
     " between at most least gone be been being going to gonna will would ll d may might must could"
     " t won wont isn aren ain haven hasn don didn should approx circa basically kinda sorta"
 )
-_TO_BE = word_set("am is are m re s im youre shes hes ur ure r was were been be isn aren")
+TO_BE: Forms = word_set("am is are m re s im youre shes hes ur ure r was were been be isn aren")
 _TO_LOOK = word_set("look looks looked looking appear appears seem seems acts feel feels")
 _PAST = word_set("was were")
 _SOMEBODY = word_set("i im you youre u ur ure she shes he hes we they who sis girl boy gf bf")
@@ -88,7 +77,7 @@ _EACH = word_set("all both each")
 _BELOW = word_set("under below")
 _THAN = word_set("younger less")
 _NEARLY = word_set("almost nearly barely yet")
-_AFTER_AN_AGE = word_set(
+AFTER_AN_AGE: Forms = word_set(
     "and n y lol haha btw fyi rn tho cuz bc til till until now today but so or already again tomorrow yet soon и а"
 )
 _TEENS = range(10, 19)
@@ -161,7 +150,7 @@ def is_of_a_person(context: NumberContext) -> bool:
     last = opener[-1] if opener else NO_FORMS
     who = opener[-2] if len(opener) > 1 else NO_FORMS
     has_been_left_out = context.near(_LEFT_OUT, before=len(context.before) - len(opener))
-    if (last & _TO_BE and who & ({"who"} | _NEVER_THINGS)) or (
+    if (last & TO_BE and who & ({"who"} | _NEVER_THINGS)) or (
         has_been_left_out and last & _NEVER_THINGS
     ):
         return True
@@ -189,7 +178,7 @@ def _is_an_attribute(context: NumberContext) -> bool:
             word in things or word_classes.is_thing(word) for word in context.words_before[-2:-1]
         )
     opener = context.opener(_FILLERS | _BEFORE_ATTRIBUTE)
-    return not opener or not opener[-1] & _TO_BE
+    return not opener or not opener[-1] & TO_BE
 
 
 def has_candles(context: NumberContext) -> bool:
@@ -212,62 +201,6 @@ def is_counted(context: NumberContext) -> bool:
         if any(map(is_english_plural, forms)):
             return True
     return False
-
-
-def age_in_grade(context: NumberContext) -> int | None:
-    """Return the approximate age of pupils if the number is a school grade, else None."""
-    number, value = context.number, context.value
-    if number.letter:
-        return _age_in_group(context)
-    if (number.is_ordinal and _is_in_a_grade(context)) or _is_in_a_class(context):
-        return min(value + 5, 17)
-    is_year = context.word_before & {"year", "yr"} and not context.word_after & {"of", "after"}
-    is_one = context.word_after & {"grade", "grader", "graders"} or (
-        context.word_before & {"grade"}
-        and not number.is_ordinal
-        and not _is_grade_of_a_thing(context)
-    )
-    is_first = is_year and context.near(frozenset({"in"}), before=2) and _is_of_a_person(context)
-    is_one = is_one or (is_year and not number.is_ordinal and (value > 1 or is_first))
-    return min(value + 5, 17) if is_one and 0 < value <= _LAST_GRADE else None
-
-
-def _is_grade_of_a_thing(context: NumberContext) -> bool:
-    """Whether a thing has a grade: "grade 8 bolts"."""
-    word = context.words_after[0] if context.words_after else ""
-    return word_classes.is_thing(word) and word not in _OF_SCHOOL
-
-
-def _age_in_group(context: NumberContext) -> int | None:
-    """Return the age of children who are called by a letter: "the u13s", "I'm in y8", "he's in p6"."""
-    if context.number.letter == "u":
-        return context.value - 1
-    is_in = context.word_before & {"in", "start", "starts", "starting", "started", "from"}
-    return context.value + 4 if is_in else None
-
-
-def _is_in_a_grade(context: NumberContext) -> bool:
-    """Whether somebody is in a grade that is not called one: "I'm in 9th and my brother in 7th"."""
-    if context.value not in _GRADES or not context.word_before & {"in"}:
-        return False
-    if context.after and not context.word_after & (_AFTER_AN_AGE | {"at", "this", "she", "he"}):
-        return False
-    return context.near(_TO_BE, before=2) and _is_of_a_person(context)
-
-
-def _is_in_a_class(context: NumberContext) -> bool:
-    """Whether somebody is in a class of a number: "a class 9 student", "I'm in class vii"."""
-    if not context.word_before & {"class", "primary"} or not 0 < context.value <= _LAST_GRADE:
-        return False
-    if context.word_after & _PUPILS:
-        return True
-    opener = context.before[:-1]
-    is_in = bool(opener) and bool(opener[-1] & {"in", "from", "of"})
-    return is_in and not context.word_after & {"of"} and _is_of_a_person(context)
-
-
-def _is_of_a_person(context: NumberContext) -> bool:
-    return age_subject.person_of(context) is not None
 
 
 def is_to_come(context: NumberContext) -> bool:
@@ -303,6 +236,10 @@ def _is_until_then(context: NumberContext) -> bool:
 def _is_late(word: str) -> bool:
     """Whether a number is an age that only adults are some years away from."""
     return word in _TENS or (word.isdecimal() and int(word) > _LATEST_MAJORITY)
+
+
+def _is_of_a_person(context: NumberContext) -> bool:
+    return age_subject.person_of(context) is not None
 
 
 def _is_year_of_life(context: NumberContext) -> bool:
@@ -349,12 +286,12 @@ def _is_of_an_infant(context: NumberContext) -> bool:
         return False
     if context.word_before & _AGED:
         return _is_of_a_person(context)
-    if not (context.second_after <= _AFTER_AN_AGE or context.second_after & _AFTER_AN_AGE):
+    if not (context.second_after <= AFTER_AN_AGE or context.second_after & AFTER_AN_AGE):
         return False
     if context.starts_clause and len(context.after) == 1:  # Jonah, eleven months,
         return _is_person(context, len(context.before) - 1)
     opener = context.opener(_FILLERS | _HAVE)
-    if not opener or not opener[-1] & (_TO_BE | _TURNING):
+    if not opener or not opener[-1] & (TO_BE | _TURNING):
         return False
     at = len(opener) - 2
     while at >= 0 and opener[at] & (_FILLERS | _HAVE):
@@ -459,24 +396,24 @@ def _is_of_somebody(context: NumberContext) -> bool:
         return context.value in _TEENS and not _is_counted(context)
     opener = context.opener(_FILLERS | _EACH)
     last = opener[-1] if opener else NO_FORMS
-    if last & _SOMEBODY and len(opener) > 1 and opener[-2] & _TO_BE:  # are you 15
+    if last & _SOMEBODY and len(opener) > 1 and opener[-2] & TO_BE:  # are you 15
         return not _is_counted(context)
     # "she will be 15": `will be` are fillers, so the word before them is the person.
     was_left_out = context.near(frozenset({"be"}), before=len(context.before) - len(opener))
     if last & _SOMEBODY and was_left_out:
         return not _is_counted(context)
-    if last & _TO_BE and context.value in _TEENS and _is_person(context, len(opener) - 2):
+    if last & TO_BE and context.value in _TEENS and _is_person(context, len(opener) - 2):
         return not _is_counted(context) and not context.near(_SPAN_AFTER, after=3)
     who = opener[-2] if len(opener) > 1 else NO_FORMS
-    is_of_somebody = (who | last) & _SOMEBODY and last & _TO_BE and context.value >= _MIN_AGE
+    is_of_somebody = (who | last) & _SOMEBODY and last & TO_BE and context.value >= _MIN_AGE
     if is_of_somebody and not last & _PAST:
         is_span = context.near(_SPAN_AFTER, after=3) or _is_until_then(context)
         return not _is_counted(context) and not is_span
-    if not last & (_TO_BE | _TO_LOOK) or any(forms & _THINGS for forms in opener[-4:]):
+    if not last & (TO_BE | _TO_LOOK) or any(forms & _THINGS for forms in opener[-4:]):
         return False
     if last & (_TO_LOOK | _PAST) and context.value >= _MIN_AGE:
         return not _is_counted(context) and not context.word_after & _YEARS
-    return not context.word_after or bool(context.word_after & _AFTER_AN_AGE)
+    return not context.word_after or bool(context.word_after & AFTER_AN_AGE)
 
 
 def _is_person(context: NumberContext, at: int) -> bool:
