@@ -14,6 +14,7 @@
 - word_senses.py: words for a child that mean something else where they stand
 - age_detection.py: ages that a sentence mentions
 - age_context.py, age_english.py, age_russian.py: when a number is an age
+- age_school.py: ages of pupils, by the number of their school year
 - age_birth.py, age_relations.py: years of birth, and ages that another number gives
 - age_subject.py: whose age it is, or of which thing
 - numbers.py, notation.py: which number a word stands for, and numbers that are no ages as written

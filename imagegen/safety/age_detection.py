@@ -12,6 +12,7 @@ from imagegen.safety import (
     age_english,
     age_relations,
     age_russian,
+    age_school,
     age_subject,
     age_things,
     number_meaning,
@@ -170,9 +171,7 @@ def _age(context: NumberContext, years: int) -> Age:
 
 
 def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int | None:
-    if (
-        grade := age_english.age_in_grade(context) or age_russian.age_in_grade(context)
-    ) is not None:
+    if (grade := age_school.age_in_grade(context) or age_russian.age_in_grade(context)) is not None:
         return grade
     if (years := age_birth.years_old_at_graduation(context, today)) is not None:
         return years
@@ -194,6 +193,7 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
         return max(1, years // 12 if context.word_after & _MONTHS else years // 365)
     is_denied = context.word_after & {"but"} and context.second_after & _DENIALS
     is_not_yet = years == ADULT and (is_denied or context.near(_NOT_YET, before=4, after=3))
+    is_not_yet = is_not_yet or (years == ADULT and age_english.is_to_come(context))
     return years - 1 if is_not_yet and not _has_come(context) else years
 
 
@@ -254,7 +254,8 @@ def _may_be_age(context: NumberContext) -> bool:
     """Whether nothing indicates that the number is something else than an age."""
     if context.word_after & _YEAR_WORDS:
         return True
-    if context.number.is_ordinal or _is_small_number(context):
+    is_other = context.number.is_ordinal or context.number.is_plural
+    if is_other or _is_small_number(context):
         return False
     if (
         context.word_before & _NUMBERED

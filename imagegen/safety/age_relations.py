@@ -30,7 +30,11 @@ _MAX_DIFFERENCE = 40
 _MAX_WORDS_BETWEEN = 14
 _MAX_MOTHER = 60
 _GAVE_BIRTH: Forms = word_set("родить рожать birth had have")
-_YEARS_AGO: Forms = word_set("ago назад")
+# "She was 24 when I was born", "when she had me".
+_WAS: Forms = word_set("was were")
+_WHEN: Forms = word_set("when")
+_BORN: Forms = word_set("born had birthed")
+_YEARS_AGO: Forms = word_set("ago back назад")
 _THAN_ME: Forms = word_set("me i mine меня")
 
 
@@ -111,6 +115,11 @@ def _age_in_a_story(birth: NumberContext, year: NumberContext) -> int | None:
 def _age_by_mother(birth: NumberContext, now: NumberContext) -> int | None:
     """Return the age of whose mother gave birth at one age and is now of another."""
     is_birth = birth.word_before & {"в", "at"} and birth.near(_GAVE_BIRTH, before=6)
+    is_birth = is_birth or (
+        birth.near(_WAS, before=3)
+        and (birth.word_after & {"when"} or birth.near(_WHEN, before=4))
+        and birth.near(_BORN, before=6, after=4)
+    )
     is_age = birth.value < now.value <= _MAX_MOTHER and not now.near(_YEARS_AGO, after=3)
     is_minor = is_age and now.value - birth.value < ADULT
     return now.value - birth.value if is_birth and is_minor else None

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from imagegen import morphology
-from imagegen.safety import word_classes
+from imagegen.safety import age_english, word_classes
 from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, is_english_plural, word_set
 from imagegen.safety.age_subject import NO_PERSONS, person_meant, subject_words
 from imagegen.safety.normalise import NormalisedSentence, sentences
@@ -15,7 +15,7 @@ _DETERMINERS = word_set("a an the this that my your his her our their")
 # Between a number and what it is the age of: "a fifteen year old malt", "16-летний виски".
 # These stand in questions about people too.
 _ASKING = word_set(
-    "date time number passport what which s that thats its this it school class grade story here there это паспорт документ свеча"
+    "date time number passport what which s that thats its this it school class grade story here there home это паспорт документ свеча"
 )
 _YEAR_WORDS = word_set("year years yr yrs old month months y o летний летн год лет годик")
 _KINDS_OF_PRONOUNS = (
@@ -40,6 +40,11 @@ _POSSESSIVES = word_set("мой твой ваш наш его этот")
 # After these, Russian nouns are in the plural.
 _TENS = range(10, 18)
 _DATIVE = word_set("мне тебе ей ему вам")
+_NEW_CLAUSE = word_set("but because cuz bc")
+_SHOWN = word_set("this that")
+_SAID = word_set(
+    "in at of with to for on by is s was are isn wasn turns turned will ll must should looks old"
+)
 _MAX_DISTANCE = 7
 _MAX_DISTANCE_AFTER = 5
 
@@ -100,6 +105,8 @@ def is_of_a_thing(
         return False
     if _stands_before_a_thing(context):
         return True
+    if age_english.is_of_a_person(context):
+        return False
     kinds = _kinds_of_pronouns(context.after[:3])
     if (is_thing := _stands_after_a_thing(context, kinds)) is not None:
         return is_thing
@@ -158,6 +165,10 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
     reach = _reach(context)
     words = [*zip(context.words_before, context.before, ("", *context.words_before), strict=False)]
     for distance, (word, forms, last) in enumerate(reversed(words)):
+        if word in _NEW_CLAUSE:
+            return None
+        if word in _SHOWN and distance and not _is_said_of(words[-distance][0]):
+            continue  # "my students this year", "that giant"
         if distance < len(words) - 1 and _is_in_a_phrase(words[: len(words) - 1 - distance]):
             continue  # "the girl in the photo", "to answer"
         if pronouns := _kinds_of_pronouns([forms]):
@@ -169,6 +180,11 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
         ):
             return True
     return None
+
+
+def _is_said_of(word: str) -> bool:
+    """Whether a word after "this" or "that" says something of it."""
+    return word in _SAID or word.isdecimal()
 
 
 def _reach(context: NumberContext) -> int:

@@ -33,7 +33,7 @@ _DATES: Forms = word_set(
 _LABELS: Forms = word_set(
     "number no nr room chapter page size platform version level episode season part act vol volume"
     " глава node top iphone ios windows win android pixel galaxy xbox playstation ps ps5 fifa gta python java"
-    " natural nat track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс ac hp mp dc dex cfg seed scale strength сид шаг шагов сэмплер case friday monday tuesday wednesday thursday saturday sunday пятница понедельник вторник среда четверг суббота воскресенье номер айфон андроид винда винды топ"
+    " unit clause section paragraph natural nat track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс ac hp mp dc dex cfg seed scale strength сид шаг шагов сэмплер case friday monday tuesday wednesday thursday saturday sunday пятница понедельник вторник среда четверг суббота воскресенье номер айфон андроид винда винды топ"
     " уровень лвл версия"
 )
 _VERSIONED: Forms = word_set(
@@ -57,6 +57,10 @@ _VERBS_OF_AGE: Forms = word_set(
     " live lived living exist existed swear promise admit lie lied mean means meant"
     " sound sounds pretend pretending remain remains stay"
 )
+# An English verb before these says nothing of a number after them.
+_NEW_CLAUSE: Forms = word_set("but because cuz bc cause coz if when while though although")
+_FEET: Forms = word_set("ft foot feet")
+_DETERMINERS: Forms = word_set("a an the my your his her our their")
 _CLAUSE, _NEAR = 12, 3  # words
 # Those of a side by side enumeration of the words after a number belong to what follows.
 _ENDS: Forms = age_english.UNTIL | word_set("n but cuz cause bc lol so she he i you и а но что")
@@ -72,11 +76,17 @@ _LAST_HOUR, _LAST_HOUR_ENGLISH = 24, 12
 
 def is_understood(context: NumberContext) -> bool:
     """Whether a number is read as something else than an age."""
+    if age_english.has_candles(context):
+        return False
     return (
         context.near(_OF_YEARS, before=6)
         or _is_of_a_couple(context)
         or context.number.is_ordinal
         or context.number.is_roman
+        or context.number.is_plural
+        or _is_itself(context)
+        or (bool(context.word_before & _FEET) and not context.starts_clause)
+        or bool(context.number.letter)
         or _counts(context)
         or _is_label(context)
         or _is_time(context)
@@ -111,7 +121,8 @@ def has_verb(context: NumberContext) -> bool:
     after = itertools.takewhile(
         lambda each: not each[1] & _ENDS, zip(context.words_after, context.after, strict=True)
     )
-    return any(map(_is_other_verb, (*context.clause_before, *(word for word, _ in after))))
+    before = itertools.takewhile(lambda word: word not in _NEW_CLAUSE, context.clause_before[::-1])
+    return any(map(_is_other_verb, (*before, *(word for word, _ in after))))
 
 
 def is_other_year(context: NumberContext) -> bool:
@@ -132,10 +143,15 @@ def is_other_year(context: NumberContext) -> bool:
 
 
 def _counts(context: NumberContext) -> bool:
+    rates = itertools.pairwise(context.after[:3])
+    if any(one & {"a", "an", "per"} and other & age_english.UNITS for one, other in rates):
+        return True  # "17 an hour", "17 gold a month"
     words = [("", NO_FORMS), *itertools.islice(_after_other_numbers(context), _MIN_WORDS)]
     for (before, _), (word, forms) in itertools.pairwise(words):
         if forms & _YEARS:
             return False
+        if word in age_english.BEGINS_ANEW:
+            break
         if word == "полных":  # "14 полных"
             return False
         if forms & (age_english.UNITS | age_russian.UNITS) or _is_counted_noun(word, context):
@@ -146,20 +162,23 @@ def _counts(context: NumberContext) -> bool:
             continue
         if not (morphology.is_adjective(word) or morphology.is_adjective_of_many(word)):
             return False
-    return context.is_counted(age_english.UNITS, until=age_english.UNTIL)
+    return age_english.is_counted(context)
 
 
 def _after_other_numbers(context: NumberContext) -> Iterator[tuple[str, Forms]]:
     """Yield the words after a number, without those of an enumeration: "12 из 15 билетов"."""
-    is_after_preposition = False
+    is_after_preposition = is_after_word = False
     for word, forms in zip(context.words_after, context.after, strict=True):
         if forms & _AROUND_NUMBERS:
             is_after_preposition |= not forms & _AND_OR
         elif word.isdecimal() or any(map(numbers.is_number_word, forms)):
+            if is_after_word:
+                return  # "nine and already four foot eleven"
             is_after_preposition = False
         elif is_after_preposition:
             return
         else:
+            is_after_word = word.isascii()
             yield word, forms
 
 
@@ -197,6 +216,8 @@ def _has_thing(context: NumberContext, *, before: int, after: int = 0) -> bool:
 
 
 def _is_time(context: NumberContext) -> bool:
+    if not context.before and context.words_after[:1] in (("today",), ("tomorrow",)):
+        return False  # "fourteen tomorrow, wish me luck"
     is_month_after = context.word_after | (
         context.second_after if context.word_after & _AROUND_NUMBERS else NO_FORMS
     )
@@ -214,6 +235,17 @@ def _is_of_a_few(context: NumberContext) -> bool:
     # Not by its forms: "on" is also read as `он`.
     is_on = context.words_before[-1:] == ("on",)
     return context.value <= _LAST_DIGIT and (is_on or bool(context.word_before & _BEFORE_A_FEW))
+
+
+def _is_itself(context: NumberContext) -> bool:
+    """Whether it is said what a number is: "13 is my lucky number"."""
+    if not context.starts_clause or not context.word_after & {"is", "was"}:
+        return False
+    if context.words_after[1:2] and context.words_after[1] not in _DETERMINERS:
+        return False
+    later = [*zip(context.words_after, context.after, strict=True)][2:5]
+    words = [word for word, _ in later]
+    return any(itertools.starmap(age_things.is_thing, later)) and "age" not in words
 
 
 def _is_among_numbers(context: NumberContext) -> bool:

@@ -70,7 +70,18 @@ _ORDINALS = (
     }
 )
 # Shorter Roman numerals are words or letters more often than ages.
-_ROMAN = {"xi": 11, "xii": 12, "xiii": 13, "xiv": 14, "xv": 15, "xvi": 16, "xvii": 17, "xviii": 18}
+_ROMAN = {
+    "vii": 7,
+    "viii": 8,
+    "xi": 11,
+    "xii": 12,
+    "xiii": 13,
+    "xiv": 14,
+    "xv": 15,
+    "xvi": 16,
+    "xvii": 17,
+    "xviii": 18,
+}
 # Number words from 11 as they are misspelt or cut short: "читырнадцать", "семнаха", "fifeteen".
 _MISSPELT = tuple(
     (re.compile(stem + ending), number)
@@ -107,6 +118,9 @@ _ORDINAL_ENDINGS = set(_ORDINAL_ENDINGS_TEXT.split())
 _ENDINGS = {*_ORDINAL_ENDINGS, "ти"}
 _INFLECTED = re.compile(r"(\d{1,2})[мйяеюх]")
 _WITH_F = re.compile(r"f(1\d)|(1\d)f")
+_GROUP = re.compile(r"(u)([6-9]|1[0-7])s?|(?:(y)([7-9]|1[0-3])|(p)([3-7]))")
+# A `1s` rather hides a 15.
+_PLURAL = re.compile(r"([2-9]|1\d)s")
 _LOOKALIKES = str.maketrans("lio|sbzoозбч", "110156200364")
 _MAX_HARMLESS = 10
 _DISGUISED_LENGTH = 2
@@ -182,13 +196,16 @@ class Number:
     """A number that a word stands for.
 
     `is_age`: only an age is written in this way, so the sentence does not matter. `is_roman`: it
-    may be the number of a king, a century or a chapter.
+    may be the number of a king, a century or a chapter. `is_plural`: several are called by it, as in
+    `the year 9s`. `letter`: what children of a group are called by, as in `u13s`, `y8` and `p6`.
     """
 
     value: int
     is_ordinal: bool = False
     is_age: bool = False
     is_roman: bool = False
+    is_plural: bool = False
+    letter: str = ""
 
 
 @functools.lru_cache(maxsize=morphology.CACHED_WORDS)
@@ -203,6 +220,11 @@ def number_of(word: NormalisedWord) -> Number | None:
         return Number(value=int(inflected.group(1)), is_ordinal=True)
     if has_digits and (found := _WITH_F.fullmatch(word.plain)):
         return Number(value=int(found.group(1) or found.group(2)), is_age=True)
+    if has_digits and (group := _GROUP.fullmatch(word.plain)):
+        letter, value = filter(None, group.groups())
+        return Number(value=int(value), letter=letter)
+    if has_digits and (plural := _PLURAL.fullmatch(word.plain)):
+        return Number(value=int(plural.group(1)), is_plural=True)
     if has_digits and len(word.plain) == _DISGUISED_LENGTH:
         digits = word.plain.translate(_LOOKALIKES)
         return Number(value=int(digits)) if digits.isdecimal() else None

@@ -32,7 +32,7 @@ looks like 15 | looks about 15 | looks barely fifteen | a girl of 15 | 15ish | 1
 skoolgirl | just turned 18 | Lina is only 15, she's just 15 | fifteen | Lina, 16, on a sofa
 15 cute | 15-17 | twelve | she is seven | Lina at 15 | 17 | she could be 13 | barely 18
 15 to 17 years old | Lina (16) | aged 24 but looks 14 | a fictional adult aged 15
-fifteen and shy | fifteen on a bench | 17 with blue eyes | пятнадцать | s3venteen | as a child
+in a grade 9 uniform | a u14s player | a girl of 5 foot, 14 | fifteen and shy | fifteen on a bench | 17 with blue eyes | пятнадцать | s3venteen | as a child
 """
 NOT_DRAWN = """
 two cups on a table | a clock showing 7 | one hand in her hair | a three-quarter portrait
@@ -41,6 +41,7 @@ shot on an 85mm lens at f/1.4 | aspect ratio 16:9 | 8k photo | seven candles | t
 at seven in the evening | holding 3 red balloons | a table for two | a 1960s car | a photo from 1975
 on the second floor | first light of the day | 12 roses | she is 24 and smiles
 twenty five candles | a woman of thirty | 10 am light | the only one | seventeen stone steps
+a 10s exposure
 """
 
 
