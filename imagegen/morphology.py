@@ -96,6 +96,11 @@ def is_inanimate(word: str) -> bool:
     return _is(word, "NOUN", "inan")
 
 
+def is_animate(word: str) -> bool:
+    """Tell whether the likeliest reading of a word is a Russian noun for a living being."""
+    return _is(word, "NOUN", "anim")
+
+
 def genders(word: str) -> frozenset[str]:
     """Return the genders of a Russian noun in the singular, and none in a case after prepositions."""
     return _genders(word) if _is_russian(word) else frozenset()

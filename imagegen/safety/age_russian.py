@@ -25,13 +25,19 @@ _TOGETHER = word_set(
 )
 _DATIVE = word_set("мне тебе ей ему вам еи еы мені їй йому тобі")
 _PEOPLE: Forms = frozenset(shipped_lexicon("subjects")["people"])
+_ANIMALS: Forms = frozenset(shipped_lexicon("subjects")["animals"])
 UNSAID: Forms = frozenset(shipped_lexicon("subjects")["unsaid"])
 _KIN: Forms = word_set(
     "младший старший средний близнец двойняшка сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка"
 )
 _NOMINATIVE = word_set("она он ты я")
-_TO_LEARN = word_set("учиться перейти ходить пойти окончить закончить поступить")
-_COUNTED_BY_ORDINALS = word_set("раз день курс этаж ряд тур класс семестр месяц час")
+_TO_FINISH = word_set("окончить закончить заканчивать оканчивать")
+_GRADE = word_set("класс классник классница клас классе кл")
+# "Восьмой класс точности" is no class of a school.
+_NO_GRADES = word_set(
+    "опасность точность жилье зачет защита комфорт обслуживание энергопотребление прочность"
+    " надежность сложность"
+)
 _FILLERS = word_set(
     "э ээ эм эмм мм ну вот короче значит типо около примерно где то почти всего только лишь едва уже скоро сейчас будет быть было стать"
     " исполниться исполняться стукнуть нет нету не еще типа вроде как бы под лет на вид точно чуть"
@@ -59,6 +65,12 @@ _BELONGING = word_set("по из в с со на от через за у для 
 _MAX_BELONGING = 4  # words
 _MIN_DENIAL = 2  # words
 _LAST_GRADE = 11
+# "в семь лет", but "срок в семь лет", "раз в четыре года"
+_AT_AGE = word_set("в с до для от под")
+_BEFORE_A_SPAN = word_set(
+    "раз разница срок стаж опыт перерыв пауза кредит ипотека гарантия рассрочка контракт договор"
+    " хранение брак заключение выдержка план"
+)
 
 
 def is_age(context: NumberContext) -> bool:
@@ -66,6 +78,45 @@ def is_age(context: NumberContext) -> bool:
     if context.number.is_ordinal:
         return _is_year_of_life(context)
     return _is_in_months(context) or _is_in_seasons(context) or _is_in_years(context)
+
+
+def is_at_an_age(context: NumberContext) -> bool:
+    """Whether something happens at an age: "в пять лет пора читать", "кружок для 6 лет"."""
+    if not context.word_before & _AT_AGE or not context.word_after & _YEARS:
+        return False
+    own = context.before[-2] if len(context.before) > 1 else NO_FORMS
+    return not own & _BEFORE_A_SPAN and not context.near(_AGO, after=3)
+
+
+def is_of_a_person(context: NumberContext) -> bool:
+    """Whether a number of years is a person's by the word beside it.
+
+    "десять лет мне", "взяли сестру 13 лет", "паренёк шестнадцати лет"
+    """
+    if not context.word_after & _YEARS:
+        return False
+    return bool(context.second_after & _DATIVE) or _stands_after_a_person(context)
+
+
+def is_since_birth(context: NumberContext) -> bool:
+    """Whether it is said of years or days that they are a life: "трёх лет от роду"."""
+    return context.words_after[1:3] == ("от", "роду") or context.words_after[1:2] == ("отроду",)
+
+
+def _stands_after_a_person(context: NumberContext) -> bool:
+    """Whether the noun for a person that stands before a number of years has these years."""
+    if not context.clause_before:
+        return False
+    noun = context.clause_before[-1]
+    if not (context.word_before & _PEOPLE or morphology.is_animate(noun)):
+        return False
+    if _ANIMALS & context.word_before:
+        return False
+    is_subject = morphology.is_nominative(noun)
+    if not is_subject:
+        return not context.clause_before[-2:-1] or context.clause_before[-2] not in {"с", "со", "у"}
+    verbs = any(map(morphology.is_verb, context.words_after[1:4]))
+    return not verbs or bool(context.word_before & _KIN)
 
 
 def is_said_of_ages(word: str) -> bool:
@@ -105,6 +156,8 @@ def _is_in_years(context: NumberContext) -> bool:
     ):
         if context.near(_AGO, after=3):
             return False
+        if is_at_an_age(context) or is_of_a_person(context) or is_since_birth(context):
+            return True
         if context.words_before and morphology.may_be_named(context.words_before[-1]):
             return True
         is_said = _is_of_somebody(context) or bool(context.second_after & _DATIVE)
@@ -125,16 +178,28 @@ def _is_in_years(context: NumberContext) -> bool:
 
 def age_in_grade(context: NumberContext) -> int | None:
     """Return the approximate age of pupils if the number is a school class, else None."""
-    is_grade = bool(context.word_after & {"класс", "классник", "классница", "клас", "классе"})
-    opener = context.opener(_FILLERS)
-    is_in = bool(context.word_before & {"в", "из"}) and len(opener) > 1
-    if is_in and context.number.is_ordinal and not context.word_after & _COUNTED_BY_ORDINALS:
-        # "перешла в десятый", "в седьмом"
-        is_of_somebody = bool(opener[-2] & (_NOMINATIVE | _PEOPLE)) and not context.after
-        is_grade = is_grade or is_of_somebody or any(forms & _TO_LEARN for forms in opener[-4:])
+    is_grade = bool(context.word_after & _GRADE) and not context.second_after & _NO_GRADES
+    is_grade = is_grade or _is_a_grade_unsaid(context)
     # `9б`, the class 9 b, may be read as 96.
     value = context.value if context.value <= _LAST_GRADE else context.value // 10
     return value + 6 if is_grade and 0 < value <= _LAST_GRADE else None
+
+
+def _is_a_grade_unsaid(context: NumberContext) -> bool:
+    """Whether an ordinal number stands for a class: "перешла в десятый", "Лена в седьмом"."""
+    if not context.number.is_ordinal or not context.before:
+        return False
+    if any(map(_may_have_a_number, context.words_after[:1])):
+        return False  # "в седьмом ряду"
+    if context.near(_TO_FINISH, before=1, after=1):
+        return True
+    is_out = context.word_before & {"из"} and not context.word.endswith("ой")
+    return bool(context.word_before & {"в", "во"} or is_out)
+
+
+def _may_have_a_number(word: str) -> bool:
+    is_said = morphology.is_noun(word) or morphology.is_adjective(word)
+    return is_said or (morphology.is_unknown(word) and len(word) > 1)
 
 
 def _is_said_of_after(context: NumberContext) -> bool:
@@ -182,6 +247,8 @@ def _is_other_verb(word: str) -> bool:
 
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
+    if is_at_an_age(context) or is_of_a_person(context) or is_since_birth(context):
+        return False
     if context.second_after & {"как"} or context.near(_AGO, after=3):
         return True  # "12 лет как развелись", "три года назад"
     if _is_denied_since(context):
@@ -200,7 +267,8 @@ def is_span(context: NumberContext) -> bool:
         return not context.word_before & {"в"} and not context.near(
             _VERBS_OF_AGE, before=4, after=2
         )
-    return context.near(_SPAN_BEFORE | _TOGETHER, before=2) or context.near(_SPAN_AFTER, after=4)
+    before = min(2, len(context.clause_before))
+    return context.near(_SPAN_BEFORE | _TOGETHER, before=before) or context.near(_SPAN_AFTER, after=4)
 
 
 def _is_of_somebody(context: NumberContext) -> bool:

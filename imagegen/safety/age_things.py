@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from imagegen import morphology
-from imagegen.safety import word_classes
+from imagegen.safety import age_russian, word_classes
 from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, is_english_plural, word_set
 from imagegen.safety.age_subject import NO_PERSONS, person_meant, subject_words
 from imagegen.safety.normalise import NormalisedSentence, sentences
@@ -23,6 +23,7 @@ _KINDS_OF_PRONOUNS = (
     (word_set("она ей ее ею ней еи"), frozenset({"femn"})),
     (word_set("он ему его нем"), frozenset({"masc", "neut"})),
 )
+_RUSSIAN_YEARS = word_set("лет год годик")
 # What shows somebody, or tells of them: "the scene: barely 18" is not the age of a scene.
 _DEPICTIONS = word_set(
     "scene picture pic photo photograph portrait image drawing painting video story profile card sheet model"
@@ -98,6 +99,8 @@ def is_of_a_thing(
         return False
     if any(forms & _AGE for forms in context.before[-4:]) or _stands_before_a_person(context):
         return False
+    if age_russian.is_of_a_person(context):
+        return False
     if _stands_before_a_thing(context):
         return True
     kinds = _kinds_of_pronouns(context.after[:3])
@@ -156,6 +159,7 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
     """
     follows_pronoun = bool(kinds)
     reach = _reach(context)
+    in_clause = len(context.clause_before)
     words = [*zip(context.words_before, context.before, ("", *context.words_before), strict=False)]
     for distance, (word, forms, last) in enumerate(reversed(words)):
         if distance < len(words) - 1 and _is_in_a_phrase(words[: len(words) - 1 - distance]):
@@ -165,7 +169,10 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
         elif (person_meant(forms) and not follows_pronoun) or morphology.is_name(word):
             return False
         elif (kinds and kinds & _kinds(word, forms, last)) or (
-            not kinds and distance < reach and is_thing(word, forms)
+            not kinds
+            and distance < reach
+            and is_thing(word, forms)
+            and (distance < in_clause or _may_belong_beyond_a_pause(context, forms))
         ):
             return True
     return None
@@ -178,6 +185,15 @@ def _reach(context: NumberContext) -> int:
     """
     stands_alone = context.starts_clause and not context.word_after & _YEAR_WORDS
     return 1 if stands_alone else _MAX_DISTANCE
+
+
+def _may_belong_beyond_a_pause(context: NumberContext, forms: Forms) -> bool:
+    """Whether a number of Russian years may be that of what was named before a pause.
+
+    "Собака, 7 лет" may be, and "качаюсь дома, 15 лет" is the age of who speaks.
+    """
+    is_animal = bool(forms & subject_words()["animals"])
+    return is_animal or not context.word_after & _RUSSIAN_YEARS
 
 
 def _is_in_a_phrase(before: Sequence[tuple[str, Forms, str]]) -> bool:
