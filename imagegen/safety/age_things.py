@@ -101,6 +101,9 @@ def is_of_a_thing(
         return False
     if age_russian.is_of_a_person(context):
         return False
+    animals = subject_words()["animals"]
+    if age_russian.is_at_an_age(context) and not any(map(animals.intersection, context.before)):
+        return False
     if _stands_before_a_thing(context):
         return True
     kinds = _kinds_of_pronouns(context.after[:3])
@@ -184,7 +187,8 @@ def _reach(context: NumberContext) -> int:
     A number that stands alone after a pause belongs to what is right before it: "the bike, 14".
     """
     stands_alone = context.starts_clause and not context.word_after & _YEAR_WORDS
-    return 1 if stands_alone else _MAX_DISTANCE
+    is_adjective = context.number.is_age and not context.word.isascii()
+    return 1 if stands_alone or is_adjective else _MAX_DISTANCE
 
 
 def _may_belong_beyond_a_pause(context: NumberContext, forms: Forms) -> bool:
