@@ -101,6 +101,11 @@ def is_animate(word: str) -> bool:
     return _is(word, "NOUN", "anim")
 
 
+def is_adjective_in_dative(word: str) -> bool:
+    """Tell whether a Russian word is an adjective that may be in the dative, as `мелкой`."""
+    return is_adjective(word) and _may_be(word, ("ADJF", "sing", "datv"))
+
+
 def genders(word: str) -> frozenset[str]:
     """Return the genders of a Russian noun in the singular, and none in a case after prepositions."""
     return _genders(word) if _is_russian(word) else frozenset()

@@ -53,6 +53,7 @@ _TO_GIVE = word_set("дать прислать купить взять отпр�
 _MIN_AGE = 3
 # Fewer months or days are a span.
 _MONTHS, _DAYS = 24, 1000
+_PARTS_OF_DAY = word_set("утро вечер день ночь час мин минута число")
 _TO_COME_OF_AGE = word_set("исполниться исполняться стукнуть минуть отмечать справить справлять")
 _VERBS_OF_AGE = word_set(
     "исполниться исполняться стукнуть минуть быть есть стать выглядеть дать достичь достигнуть отмечать"
@@ -67,6 +68,18 @@ _MIN_DENIAL = 2  # words
 _LAST_GRADE = 11
 # "в семь лет", but "срок в семь лет", "раз в четыре года"
 _AT_AGE = word_set("в с до для от под")
+_AT_MONTHS = word_set("в с для")
+_BABY_UNITS = word_set("месяц мес неделя нед день")
+_MAX_BABY_MONTHS, _MONTHS_OF_YEAR = 24, 12
+_MONTH_WORDS = word_set("месяц мес")
+_THIRD_DATIVE = word_set("ей ему")
+_ALL_DATIVE = word_set("нам вам им всем обоим обеим")
+_ALLOWED = word_set("можно нельзя рано")
+_PROOFS = word_set("паспорт")
+_PASSPORT_AGE = 14
+_LEVEL = word_set("лвл lvl")
+_HERE = word_set("на тут здесь")
+_BETWEEN = word_set("с со у в на по за к ко о об от до из для")
 _BEFORE_A_SPAN = word_set(
     "раз разница срок стаж опыт перерыв пауза кредит ипотека гарантия рассрочка контракт договор"
     " хранение брак заключение выдержка план"
@@ -82,20 +95,40 @@ def is_age(context: NumberContext) -> bool:
 
 def is_at_an_age(context: NumberContext) -> bool:
     """Whether something happens at an age: "в пять лет пора читать", "кружок для 6 лет"."""
-    if not context.word_before & _AT_AGE or not context.word_after & _YEARS:
+    is_in_years = context.word_after & _YEARS and context.word_before & _AT_AGE
+    is_in_months = context.word_after & _MONTH_WORDS and context.word_before & _AT_MONTHS
+    if not is_in_years and not (is_in_months and context.value < _MAX_BABY_MONTHS):
         return False
     own = context.before[-2] if len(context.before) > 1 else NO_FORMS
     return not own & _BEFORE_A_SPAN and not context.near(_AGO, after=3)
 
 
 def is_of_a_person(context: NumberContext) -> bool:
-    """Whether a number of years is a person's by the word beside it.
+    """Whether a number is a person's age by the word beside it.
 
-    "десять лет мне", "взяли сестру 13 лет", "паренёк шестнадцати лет"
+    "десять лет мне", "взяли сестру 13 лет", "паренёк лет шестнадцати", "нашей три"
     """
-    if not context.word_after & _YEARS:
-        return False
-    return bool(context.second_after & _DATIVE) or _stands_after_a_person(context)
+    if context.words_before[-2:] == ("в", "свои"):
+        return not _is_counted(context)
+    if context.words_before[-1:] == ("лет",):
+        return context.word.endswith("и") or _is_person(*context.clause_before[-2:-1])
+    if context.word_after & _YEARS:
+        return bool(context.second_after & _DATIVE) or _stands_after_a_person(context)
+    return _is_of_one_called_by_an_adjective(context)
+
+
+def _is_of_one_called_by_an_adjective(context: NumberContext) -> bool:
+    """Whether an adjective stands for the person: "мелкой 3", "опекаемой исполнилось 15"."""
+    words = [word for word in context.clause_before if not is_said_of_ages(word)]
+    words = [*itertools.dropwhile(lambda word: word in _FILLERS, reversed(words))]
+    return (
+        context.value >= _MIN_AGE
+        and not context.number.is_ordinal
+        and not context.after
+        and bool(words)
+        and morphology.is_adjective_in_dative(words[0])
+        and not (len(words) > 1 and (words[1] in _BETWEEN or morphology.is_adjective(words[1])))
+    )
 
 
 def is_since_birth(context: NumberContext) -> bool:
@@ -108,15 +141,19 @@ def _stands_after_a_person(context: NumberContext) -> bool:
     if not context.clause_before:
         return False
     noun = context.clause_before[-1]
-    if not (context.word_before & _PEOPLE or morphology.is_animate(noun)):
-        return False
-    if _ANIMALS & context.word_before:
+    if not _is_person(noun):
         return False
     is_subject = morphology.is_nominative(noun)
     if not is_subject:
         return not context.clause_before[-2:-1] or context.clause_before[-2] not in {"с", "со", "у"}
     verbs = any(map(morphology.is_verb, context.words_after[1:4]))
     return not verbs or bool(context.word_before & _KIN)
+
+
+def _is_person(noun: str = "") -> bool:
+    lemmas = morphology.lemmas(noun)
+    is_living = morphology.is_animate(noun) or not _PEOPLE.isdisjoint(lemmas)
+    return is_living and _ANIMALS.isdisjoint(lemmas)
 
 
 def is_said_of_ages(word: str) -> bool:
@@ -139,7 +176,25 @@ def _is_in_months(context: NumberContext) -> bool:
     is_long = (context.value >= _MONTHS and context.word_after & {"месяц"}) or (
         context.value >= _DAYS and context.word_after & {"день"}
     )
-    return bool(is_long and context.word_before & _DATIVE)
+    if is_long and context.word_before & _DATIVE:
+        return True
+    is_of_a_baby = context.word_after & _BABY_UNITS and context.value < _MAX_BABY_MONTHS
+    if not is_of_a_baby or len(context.after) > 1:
+        # "в 10 мес рано", "год и пять"
+        return is_at_an_age(context) or is_year_and_months(context)
+    if context.starts_clause:
+        return bool(context.word_after & _MONTH_WORDS and context.before)
+    is_of_some = context.words_before[-1:] == ("нам",) or is_said_of_person(context)
+    return is_of_some and context.words_before[-1] not in {"мне", "тебе", "вам"}
+
+
+def is_year_and_months(context: NumberContext) -> bool:
+    """Whether it is said how many months old somebody is after a year: "год и пять"."""
+    return (
+        context.words_before[-2:] == ("год", "и")
+        and context.value < _MONTHS_OF_YEAR
+        and not _is_counted(context)
+    )
 
 
 def _is_in_seasons(context: NumberContext) -> bool:
@@ -165,6 +220,8 @@ def _is_in_years(context: NumberContext) -> bool:
     if context.word_after & {"л"} and context.value in _TEENS:
         return not context.word_before & {"на", "по"}
     if context.value in _TEENS and context.word_before & {"достичь", "достигнуть"}:
+        return True
+    if _is_allowed_at(context) or _is_said_in_slang(context) or is_of_a_person(context):
         return True
     if context.word_before & (_YEARS | {"возраст"}):
         # The English word "let" is also read as `лет`.
@@ -245,6 +302,29 @@ def _is_other_verb(word: str) -> bool:
     return morphology.is_verb(word) and not is_said_of_ages(word)
 
 
+def _is_allowed_at(context: NumberContext) -> bool:
+    """Whether something is allowed at an age: "в 13 можно краситься?", "паспорт дали в 14"."""
+    if context.value not in _TEENS or not context.word_before & {"в", "с"}:
+        return False
+    if context.number.is_ordinal or _is_counted(context) or context.near(_PARTS_OF_DAY, after=2):
+        return False
+    words = {*context.clause_before[-4:], *context.words_after[:2]}
+    is_passport = context.value == _PASSPORT_AGE and context.near(_PROOFS, before=8, after=5)
+    return not words.isdisjoint(_ALLOWED) or is_passport
+
+
+def _is_said_in_slang(context: NumberContext) -> bool:
+    """Whether an age is said as in "15 лвл на связи", "ненавижу быть 13", "нам по 13"."""
+    if context.word_after & _LEVEL and (context.starts_clause or context.word_before & {"я"}):
+        return len(context.after) == 1 or bool(context.second_after & _HERE)
+    if context.after or context.number.is_ordinal or context.value <= _MIN_AGE:
+        return False
+    if context.words_before[-1:] == ("быть",) and context.value in _TEENS:
+        return True
+    *_, person, by = ("", "", *context.clause_before)
+    return by == "по" and person in _ALL_DATIVE
+
+
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
     if is_at_an_age(context) or is_of_a_person(context) or is_since_birth(context):
@@ -278,7 +358,11 @@ def _is_of_somebody(context: NumberContext) -> bool:
         return False
     if last & (_DATIVE | _TO_LOOK):
         word_before_person = opener[-2] if len(opener) > 1 else NO_FORMS
-        return context.value >= _MIN_AGE and not word_before_person & _TO_GIVE
+        is_two = context.value == _MIN_AGE - 1 and bool(last & _THIRD_DATIVE) and not context.after
+        is_enough = context.value >= _MIN_AGE or (
+            is_two and not any(map(_is_other_verb, context.clause_before))
+        )
+        return is_enough and not word_before_person & _TO_GIVE
     is_named = bool(opener) and morphology.may_be_named(context.words_before[len(opener) - 1])
     if is_named and context.value in _TEENS:
         return not _is_counted(context) and not context.word_before & _TIME_BEFORE

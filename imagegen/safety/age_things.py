@@ -197,7 +197,8 @@ def _may_belong_beyond_a_pause(context: NumberContext, forms: Forms) -> bool:
     "Собака, 7 лет" may be, and "качаюсь дома, 15 лет" is the age of who speaks.
     """
     is_animal = bool(forms & subject_words()["animals"])
-    return is_animal or not context.word_after & _RUSSIAN_YEARS
+    is_years = context.word_after & _RUSSIAN_YEARS or age_russian.is_year_and_months(context)
+    return is_animal or not is_years
 
 
 def _is_in_a_phrase(before: Sequence[tuple[str, Forms, str]]) -> bool:
