@@ -3,7 +3,7 @@
 import itertools
 
 from imagegen import morphology
-from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
+from imagegen.safety.age_context import ADULT, NO_FORMS, Forms, NumberContext, word_set
 from imagegen.safety.lexicon import shipped_lexicon
 
 UNITS: Forms = word_set(
@@ -114,7 +114,8 @@ def is_of_a_person(context: NumberContext) -> bool:
         return context.word.endswith("и") or _is_person(*context.clause_before[-2:-1])
     if context.word_after & _YEARS:
         return bool(context.second_after & _DATIVE) or _stands_after_a_person(context)
-    return _is_of_one_called_by_an_adjective(context)
+    is_small = _MIN_AGE <= context.value < ADULT and not context.after
+    return is_small and _is_of_one_called_by_an_adjective(context)
 
 
 def _is_of_one_called_by_an_adjective(context: NumberContext) -> bool:
@@ -122,12 +123,10 @@ def _is_of_one_called_by_an_adjective(context: NumberContext) -> bool:
     words = [word for word in context.clause_before if not is_said_of_ages(word)]
     words = [*itertools.dropwhile(lambda word: word in _FILLERS, reversed(words))]
     return (
-        context.value >= _MIN_AGE
+        bool(words)
         and not context.number.is_ordinal
-        and not context.after
-        and bool(words)
         and morphology.is_adjective_in_dative(words[0])
-        and not (len(words) > 1 and (words[1] in _BETWEEN or morphology.is_adjective(words[1])))
+        and not (len(words) > 1 and words[1] in _BETWEEN)
     )
 
 
@@ -184,7 +183,11 @@ def _is_in_months(context: NumberContext) -> bool:
         return is_at_an_age(context) or is_year_and_months(context)
     if context.starts_clause:
         return bool(context.word_after & _MONTH_WORDS and context.before)
-    is_of_some = context.words_before[-1:] == ("нам",) or is_said_of_person(context)
+    is_of_some = (
+        context.words_before[-1:] == ("нам",)
+        or is_said_of_person(context)
+        or _is_of_one_called_by_an_adjective(context)
+    )
     return is_of_some and context.words_before[-1] not in {"мне", "тебе", "вам"}
 
 
@@ -319,7 +322,7 @@ def _is_said_in_slang(context: NumberContext) -> bool:
         return len(context.after) == 1 or bool(context.second_after & _HERE)
     if context.after or context.number.is_ordinal or context.value <= _MIN_AGE:
         return False
-    if context.words_before[-1:] == ("быть",) and context.value in _TEENS:
+    if context.words_before[-1:] == ("быть",) and context.value < ADULT:
         return True
     *_, person, by = ("", "", *context.clause_before)
     return by == "по" and person in _ALL_DATIVE

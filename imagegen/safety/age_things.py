@@ -23,6 +23,7 @@ _KINDS_OF_PRONOUNS = (
     (word_set("она ей ее ею ней еи"), frozenset({"femn"})),
     (word_set("он ему его нем"), frozenset({"masc", "neut"})),
 )
+_RUSSIAN_MONTHS = word_set("месяц мес")
 _RUSSIAN_YEARS = word_set("лет год годик")
 # What shows somebody, or tells of them: "the scene: barely 18" is not the age of a scene.
 _DEPICTIONS = word_set(
@@ -197,7 +198,7 @@ def _may_belong_beyond_a_pause(context: NumberContext, forms: Forms) -> bool:
     "Собака, 7 лет" may be, and "качаюсь дома, 15 лет" is the age of who speaks.
     """
     is_animal = bool(forms & subject_words()["animals"])
-    is_years = context.word_after & _RUSSIAN_YEARS or age_russian.is_year_and_months(context)
+    is_years = context.word_after & (_RUSSIAN_YEARS | _RUSSIAN_MONTHS) or age_russian.is_year_and_months(context)
     return is_animal or not is_years
 
 
