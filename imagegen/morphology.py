@@ -116,6 +116,11 @@ def is_thing_in_dative(word: str) -> bool:
     return _is(word, "NOUN", "inan", "datv")
 
 
+def may_be_thing_in_dative(word: str) -> bool:
+    """Tell whether some reading of a word is a Russian noun for a thing in the dative."""
+    return _is_russian(word) and _may_be(word, ("NOUN", "inan", "datv"))
+
+
 def is_nominative(word: str) -> bool:
     """Tell whether some reading of a Russian noun is in the nominative."""
     return _is_russian(word) and _may_be(word, ("NOUN", "nomn"))

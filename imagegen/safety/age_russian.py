@@ -20,6 +20,7 @@ _SPAN_BEFORE = word_set(
     "через за около последний следующий ближайший на свыше пройти прошлый прожить проработать"
     " вместе спустя ждать каждый первый целый"
 )
+_OF_A_FIRM = word_set("годовщина юбилей стаж")
 _TOGETHER = word_set(
     "женатый женаты замужем вместе знакомый знакомы дружить дружба развод брак стаж"
 )
@@ -66,12 +67,15 @@ _BELONGING = word_set("по из в с со на от через за у для 
 _MAX_BELONGING = 4  # words
 _MIN_DENIAL = 2  # words
 _LAST_GRADE = 11
+_MIN_BEFORE_GRADE = 2  # words
+_LETTER = 2  # "седьмой бэ"
 # "в семь лет", but "срок в семь лет", "раз в четыре года"
 _AT_AGE = word_set("в с до для от под")
 _AT_MONTHS = word_set("в с для")
 _BABY_UNITS = word_set("месяц мес неделя нед день")
 _MAX_BABY_MONTHS, _MONTHS_OF_YEAR = 24, 12
 _MONTH_WORDS = word_set("месяц мес")
+_SPEAKERS = word_set("мне тебе вам")
 _THIRD_DATIVE = word_set("ей ему")
 _ALL_DATIVE = word_set("нам вам им всем обоим обеим")
 _ALLOWED = word_set("можно нельзя рано")
@@ -113,7 +117,7 @@ def is_of_a_person(context: NumberContext) -> bool:
     if context.words_before[-1:] == ("лет",):
         return context.word.endswith("и") or _is_person(*context.clause_before[-2:-1])
     if context.word_after & _YEARS:
-        return bool(context.second_after & _DATIVE) or _stands_after_a_person(context)
+        return bool(context.second_after & _SPEAKERS) or _stands_after_a_person(context)
     is_small = _MIN_AGE <= context.value < ADULT and not context.after
     return is_small and _is_of_one_called_by_an_adjective(context)
 
@@ -126,8 +130,13 @@ def _is_of_one_called_by_an_adjective(context: NumberContext) -> bool:
         bool(words)
         and not context.number.is_ordinal
         and morphology.is_adjective_in_dative(words[0])
-        and not (len(words) > 1 and words[1] in _BETWEEN)
+        and not any(map(_keeps_an_adjective, words[1:2]))
     )
+
+
+def _keeps_an_adjective(word: str) -> bool:
+    """Whether an adjective belongs to a word before it, and not to a person: "в старой", "коту нашему"."""
+    return word in _BETWEEN or (morphology.is_noun(word) and not _is_person(word))
 
 
 def is_since_birth(context: NumberContext) -> bool:
@@ -247,7 +256,9 @@ def age_in_grade(context: NumberContext) -> int | None:
 
 def _is_a_grade_unsaid(context: NumberContext) -> bool:
     """Whether an ordinal number stands for a class: "перешла в десятый", "Лена в седьмом"."""
-    if not context.number.is_ordinal or not context.before:
+    if not context.number.is_ordinal or context.value > _LAST_GRADE:
+        return False
+    if len(context.before) < _MIN_BEFORE_GRADE:
         return False
     if any(map(_may_have_a_number, context.words_after[:1])):
         return False  # "в седьмом ряду"
@@ -259,7 +270,7 @@ def _is_a_grade_unsaid(context: NumberContext) -> bool:
 
 def _may_have_a_number(word: str) -> bool:
     is_said = morphology.is_noun(word) or morphology.is_adjective(word)
-    return is_said or (morphology.is_unknown(word) and len(word) > 1)
+    return is_said or (morphology.is_unknown(word) and len(word) > _LETTER)
 
 
 def _is_said_of_after(context: NumberContext) -> bool:
@@ -334,6 +345,8 @@ def is_span(context: NumberContext) -> bool:
         return False
     if context.second_after & {"как"} or context.near(_AGO, after=3):
         return True  # "12 лет как развелись", "три года назад"
+    if context.near(_OF_A_FIRM, before=6) and morphology.is_inanimate(context.words_before[-1]):
+        return True  # "юбилей фирмы, 15 лет"
     if _is_denied_since(context):
         return True  # "десять лет не виделись"
     if ("нам", "с") in itertools.pairwise(context.words_before):

@@ -25,6 +25,9 @@ _KINDS_OF_PRONOUNS = (
 )
 _RUSSIAN_MONTHS = word_set("месяц мес")
 _RUSSIAN_YEARS = word_set("лет год годик")
+# "Что подарить шестилетнему": an adjective without its noun is said of people in these cases.
+_OBLIQUE_ENDINGS = ("летнему", "летнего", "летней", "летнюю", "летних", "летку", "летке", "леткой")
+_YEARS_OR_MONTHS = _YEAR_WORDS | _RUSSIAN_MONTHS
 # What shows somebody, or tells of them: "the scene: barely 18" is not the age of a scene.
 _DEPICTIONS = word_set(
     "scene picture pic photo photograph portrait image drawing painting video story profile card sheet model"
@@ -35,7 +38,7 @@ _BIRTHDAY = word_set("birthday bday")
 _OWNERS = word_set("my your his her their")
 _AGE = word_set("age aged ages возраст")
 _PREPOSITIONS = word_set(
-    "на в во под за с со к по из от у о об при in on at from to next of across down near behind opposite with by"
+    "на в во под за с со к по из от у о об при без in on at from to next of across down near behind opposite with by"
 )
 _ASKED_BACK = re.compile(r"\W*(?:(?:the|a|my|your|his|her|our)\s)?(\w+)\?")
 _POSSESSIVES = word_set("мой твой ваш наш его этот")
@@ -176,7 +179,7 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
             not kinds
             and distance < reach
             and is_thing(word, forms)
-            and (distance < in_clause or _may_belong_beyond_a_pause(context, forms))
+            and (distance < in_clause or _may_belong_beyond_a_pause(context, word, forms, last))
         ):
             return True
     return None
@@ -187,19 +190,26 @@ def _reach(context: NumberContext) -> int:
 
     A number that stands alone after a pause belongs to what is right before it: "the bike, 14".
     """
-    stands_alone = context.starts_clause and not context.word_after & _YEAR_WORDS
-    is_adjective = context.number.is_age and not context.word.isascii()
-    return 1 if stands_alone or is_adjective else _MAX_DISTANCE
+    stands_alone = context.starts_clause and not context.word_after & _YEARS_OR_MONTHS
+    is_of_somebody = context.number.is_age and context.word.endswith(_OBLIQUE_ENDINGS)
+    return 1 if stands_alone or is_of_somebody else _MAX_DISTANCE
 
 
-def _may_belong_beyond_a_pause(context: NumberContext, forms: Forms) -> bool:
+def _may_belong_beyond_a_pause(
+    context: NumberContext, word: str, forms: Forms, last: str
+) -> bool:
     """Whether a number of Russian years may be that of what was named before a pause.
 
-    "Собака, 7 лет" may be, and "качаюсь дома, 15 лет" is the age of who speaks.
+    "Собака, 7 лет", "вину? 7 лет" and "продам диван, 7 лет" may be; "качаюсь дома, 15 лет" is the
+    age of who speaks. `last` is the word before the named one.
     """
-    is_animal = bool(forms & subject_words()["animals"])
-    is_years = context.word_after & (_RUSSIAN_YEARS | _RUSSIAN_MONTHS) or age_russian.is_year_and_months(context)
-    return is_animal or not is_years
+    is_answer = morphology.may_be_thing_in_dative(word) and not morphology.is_nominative(word)
+    if forms & subject_words()["animals"] or is_answer or morphology.is_verb(last):
+        return True
+    if context.word_after & _RUSSIAN_MONTHS and morphology.is_nominative(word):
+        return True
+    is_years = context.word_after & (_RUSSIAN_YEARS | _RUSSIAN_MONTHS)
+    return not (is_years or age_russian.is_year_and_months(context))
 
 
 def _is_in_a_phrase(before: Sequence[tuple[str, Forms, str]]) -> bool:
