@@ -96,9 +96,9 @@ def is_inanimate(word: str) -> bool:
     return _is(word, "NOUN", "inan")
 
 
-def is_animate(word: str) -> bool:
-    """Tell whether the likeliest reading of a word is a Russian noun for a living being."""
-    return _is(word, "NOUN", "anim")
+def is_living_being(word: str) -> bool:
+    """Tell whether the likeliest reading of a word is a Russian noun for one living being."""
+    return _is(word, "NOUN", "anim", "sing")
 
 
 def is_adjective_in_dative(word: str) -> bool:

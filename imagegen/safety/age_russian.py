@@ -160,7 +160,7 @@ def _stands_after_a_person(context: NumberContext) -> bool:
 
 def _is_person(noun: str = "") -> bool:
     lemmas = morphology.lemmas(noun)
-    is_living = morphology.is_animate(noun) or not _PEOPLE.isdisjoint(lemmas)
+    is_living = morphology.is_living_being(noun) or not _PEOPLE.isdisjoint(lemmas)
     return is_living and _ANIMALS.isdisjoint(lemmas)
 
 
@@ -197,7 +197,8 @@ def _is_in_months(context: NumberContext) -> bool:
         or is_said_of_person(context)
         or _is_of_one_called_by_an_adjective(context)
     )
-    return is_of_some and context.words_before[-1] not in {"мне", "тебе", "вам"}
+    last = context.words_before[-1]
+    return is_of_some and not (last in _SPEAKERS or morphology.is_unknown(last))
 
 
 def is_year_and_months(context: NumberContext) -> bool:
