@@ -21,6 +21,12 @@ _SPAN_BEFORE = word_set(
     " вместе спустя ждать каждый первый целый"
 )
 _OF_A_FIRM = word_set("годовщина юбилей стаж")
+_NO = word_set("нет нету")
+_COMING_AGES = (14, 16, 18)
+_LATE = word_set("пенсия ипотека кредит")
+_LEFT = word_set("мне тебе ей ему вам нам еще осталось конца ровно всего")
+_MAX_UNTIL = 3  # words
+_BETWEEN_WHOM = word_set("мной мною нами тобой ними вами ней ним")
 _TOGETHER = word_set(
     "женатый женаты замужем вместе знакомый знакомы дружить дружба развод брак стаж"
 )
@@ -222,19 +228,12 @@ def _is_in_years(context: NumberContext) -> bool:
     if context.word_after & _YEARS or (
         context.word_after & {"и"} and context.second_after & {"летний"}
     ):
-        if context.near(_AGO, after=3):
-            return False
-        if is_at_an_age(context) or is_of_a_person(context) or is_since_birth(context):
-            return True
-        if context.words_before and morphology.may_be_named(context.words_before[-1]):
-            return True
-        is_said = _is_of_somebody(context) or bool(context.second_after & _DATIVE)
-        return is_said or not is_span(context)
+        return _is_years_of_somebody(context)
     if context.word_after & {"л"} and context.value in _TEENS:
         return not context.word_before & {"на", "по"}
     if context.value in _TEENS and context.word_before & {"достичь", "достигнуть"}:
         return True
-    if _is_allowed_at(context) or _is_said_in_slang(context) or is_of_a_person(context):
+    if is_of_a_person(context) or _is_said_without_years(context):
         return True
     if context.word_before & (_YEARS | {"возраст"}):
         # The English word "let" is also read as `лет`.
@@ -244,6 +243,19 @@ def _is_in_years(context: NumberContext) -> bool:
     if context.word_before & _YOUNGER and context.value in _TEENS:
         return not context.word_after & UNITS
     return _is_of_somebody(context) and not _is_counted(context)
+
+
+def _is_years_of_somebody(context: NumberContext) -> bool:
+    if context.near(_AGO, after=3) or _is_left_or_between(context):
+        return False
+    if context.words_before and morphology.may_be_named(context.words_before[-1]):
+        return True
+    is_said = _is_of_somebody(context) or bool(context.second_after & _DATIVE)
+    return is_said or not is_span(context)
+
+
+def _is_said_without_years(context: NumberContext) -> bool:
+    return _is_not_yet_of_age(context) or _is_allowed_at(context) or _is_said_in_slang(context)
 
 
 def age_in_grade(context: NumberContext) -> int | None:
@@ -317,6 +329,17 @@ def _is_other_verb(word: str) -> bool:
     return morphology.is_verb(word) and not is_said_of_ages(word)
 
 
+def _is_not_yet_of_age(context: NumberContext) -> bool:
+    """Whether somebody is not 18, or counts the days until then: "восемнадцати нет", "до 18 далеко"."""
+    if context.value not in _COMING_AGES or context.number.is_ordinal or _is_counted(context):
+        return False
+    if context.value == ADULT and (context.word_before | context.word_after) & _NO:
+        return True
+    counts_days = len(context.before) > 1 and context.before[-2] & (_YEARS | _BABY_UNITS)
+    is_until = bool(counts_days and not context.after) or bool(context.word_after & {"далеко"})
+    return is_until and bool(context.word_before & {"до"})
+
+
 def _is_allowed_at(context: NumberContext) -> bool:
     """Whether something is allowed at an age: "в 13 можно краситься?", "паспорт дали в 14"."""
     if context.value not in _TEENS or not context.word_before & {"в", "с"}:
@@ -342,6 +365,8 @@ def _is_said_in_slang(context: NumberContext) -> bool:
 
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
+    if _is_left_or_between(context):
+        return True
     if is_at_an_age(context) or is_of_a_person(context) or is_since_birth(context):
         return False
     if context.second_after & {"как"} or context.near(_AGO, after=3):
@@ -365,7 +390,31 @@ def is_span(context: NumberContext) -> bool:
             _VERBS_OF_AGE, before=4, after=2
         )
     before = min(2, len(context.clause_before))
-    return context.near(_SPAN_BEFORE | _TOGETHER, before=before) or context.near(_SPAN_AFTER, after=4)
+    return context.near(_SPAN_BEFORE | _TOGETHER, before=before) or context.near(
+        _SPAN_AFTER, after=5
+    )
+
+
+def _is_left_or_between(context: NumberContext) -> bool:
+    return _is_until_later(context) or _is_between_people(context)
+
+
+def _is_until_later(context: NumberContext) -> bool:
+    """Whether years are left until an adult's pension or debt ends: "до пенсии мне ещё 5 лет"."""
+    before = [word for word in context.clause_before if word not in _LEFT]
+    until = [before[-2:], before[-3:-1], [*context.words_after[1:3]]]
+    if len(context.after) > _MAX_UNTIL:
+        until.pop()
+    return any(
+        each[:1] == ["до"] and any(not _LATE.isdisjoint(morphology.lemmas(w)) for w in each[1:])
+        for each in until
+    )
+
+
+def _is_between_people(context: NumberContext) -> bool:
+    """Whether years are a difference: "между нами с мужем 4 года", "разница у нас 12 лет"."""
+    pairs = itertools.pairwise((*context.clause_before, ""))
+    return any(word == "между" and after in _BETWEEN_WHOM for word, after in pairs)
 
 
 def _is_of_somebody(context: NumberContext) -> bool:

@@ -195,9 +195,7 @@ def _reach(context: NumberContext) -> int:
     return 1 if stands_alone or is_of_somebody else _MAX_DISTANCE
 
 
-def _may_belong_beyond_a_pause(
-    context: NumberContext, word: str, forms: Forms, last: str
-) -> bool:
+def _may_belong_beyond_a_pause(context: NumberContext, word: str, forms: Forms, last: str) -> bool:
     """Whether a number of Russian years may be that of what was named before a pause.
 
     "Собака, 7 лет", "вину? 7 лет" and "продам диван, 7 лет" may be; "качаюсь дома, 15 лет" is the
@@ -206,8 +204,10 @@ def _may_belong_beyond_a_pause(
     is_answer = morphology.may_be_thing_in_dative(word) and not morphology.is_nominative(word)
     if forms & subject_words()["animals"] or is_answer or morphology.is_verb(last):
         return True
-    if context.word_after & _RUSSIAN_MONTHS and morphology.is_nominative(word):
-        return True
+    is_described = morphology.is_adjective(last) and context.words_before[-1] == word
+    is_in_months = bool(context.word_after & _RUSSIAN_MONTHS)
+    if (is_described or is_in_months) and morphology.is_nominative(word):
+        return True  # "старый диван, 7 лет"
     is_years = context.word_after & (_RUSSIAN_YEARS | _RUSSIAN_MONTHS)
     return not (is_years or age_russian.is_year_and_months(context))
 
