@@ -333,7 +333,7 @@ def _is_not_yet_of_age(context: NumberContext) -> bool:
     """Whether somebody is not 18, or counts the days until then: "восемнадцати нет", "до 18 далеко"."""
     if context.value not in _COMING_AGES or context.number.is_ordinal or _is_counted(context):
         return False
-    if context.value == ADULT and (context.word_before | context.word_after) & _NO:
+    if context.value == ADULT and not context.before and context.word_after & _NO:
         return True
     counts_days = len(context.before) > 1 and context.before[-2] & (_YEARS | _BABY_UNITS)
     is_until = bool(counts_days and not context.after) or bool(context.word_after & {"далеко"})

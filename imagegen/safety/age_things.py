@@ -106,7 +106,8 @@ def is_of_a_thing(
     if age_russian.is_of_a_person(context):
         return False
     animals = subject_words()["animals"]
-    if age_russian.is_at_an_age(context) and not any(map(animals.intersection, context.before)):
+    names_an_animal = any(forms & animals for forms in context.before)
+    if age_russian.is_at_an_age(context) and not names_an_animal:
         return False
     if _stands_before_a_thing(context):
         return True
@@ -202,7 +203,7 @@ def _may_belong_beyond_a_pause(context: NumberContext, word: str, forms: Forms, 
     age of who speaks. `last` is the word before the named one.
     """
     is_answer = morphology.may_be_thing_in_dative(word) and not morphology.is_nominative(word)
-    if forms & subject_words()["animals"] or is_answer or morphology.is_verb(last):
+    if forms & subject_words()["animals"] or is_answer or _takes_a_thing(last):
         return True
     is_described = morphology.is_adjective(last) and context.words_before[-1] == word
     is_in_months = bool(context.word_after & _RUSSIAN_MONTHS)
@@ -210,6 +211,10 @@ def _may_belong_beyond_a_pause(context: NumberContext, word: str, forms: Forms, 
         return True  # "старый диван, 7 лет"
     is_years = context.word_after & (_RUSSIAN_YEARS | _RUSSIAN_MONTHS)
     return not (is_years or age_russian.is_year_and_months(context))
+
+
+def _takes_a_thing(verb: str) -> bool:
+    return morphology.is_verb(verb) and not verb.endswith(("ся", "сь"))
 
 
 def _is_in_a_phrase(before: Sequence[tuple[str, Forms, str]]) -> bool:
