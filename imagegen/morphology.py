@@ -96,6 +96,16 @@ def is_inanimate(word: str) -> bool:
     return _is(word, "NOUN", "inan")
 
 
+def is_living_being(word: str) -> bool:
+    """Tell whether the likeliest reading of a word is a Russian noun for one living being."""
+    return _is(word, "NOUN", "anim", "sing")
+
+
+def is_adjective_in_dative(word: str) -> bool:
+    """Tell whether a Russian word is an adjective that may be in the dative, as `мелкой`."""
+    return is_adjective(word) and _may_be(word, ("ADJF", "sing", "datv"))
+
+
 def genders(word: str) -> frozenset[str]:
     """Return the genders of a Russian noun in the singular, and none in a case after prepositions."""
     return _genders(word) if _is_russian(word) else frozenset()
@@ -104,6 +114,11 @@ def genders(word: str) -> frozenset[str]:
 def is_thing_in_dative(word: str) -> bool:
     """Tell whether the likeliest reading of a word is a Russian noun for a thing, as in `дому`."""
     return _is(word, "NOUN", "inan", "datv")
+
+
+def may_be_thing_in_dative(word: str) -> bool:
+    """Tell whether some reading of a word is a Russian noun for a thing in the dative."""
+    return _is_russian(word) and _may_be(word, ("NOUN", "inan", "datv"))
 
 
 def is_nominative(word: str) -> bool:

@@ -68,10 +68,12 @@ class NumberContext:
     """A number and the words around it, each as the set of its forms; `after` ends at a pause.
 
     `words_before` and `words_after` are the same words as they were written, `clause_before` those
-    since the last pause. `at` is the number's place in the sentence.
+    since the last pause. `word` is the number as it was written, of several words the last; `at` is
+    its place in the sentence.
     """
 
     number: Number
+    word: str
     before: tuple[Forms, ...]
     after: tuple[Forms, ...]
     words_before: tuple[str, ...]
@@ -159,6 +161,7 @@ def _numbers_in(sentence: NormalisedSentence) -> Iterator[NumberContext]:
         after = tuple(_until_pause(spoken[index : index + _WINDOW]))
         yield NumberContext(
             number=word.number,
+            word=word.plain,
             before=tuple(each.forms for each in before),
             after=tuple(each.forms for each in after),
             words_before=tuple(each.plain for each in before),

@@ -3,7 +3,7 @@
 import itertools
 
 from imagegen import morphology
-from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
+from imagegen.safety.age_context import ADULT, NO_FORMS, Forms, NumberContext, word_set
 from imagegen.safety.lexicon import shipped_lexicon
 
 UNITS: Forms = word_set(
@@ -20,18 +20,31 @@ _SPAN_BEFORE = word_set(
     "через за около последний следующий ближайший на свыше пройти прошлый прожить проработать"
     " вместе спустя ждать каждый первый целый"
 )
+_OF_A_FIRM = word_set("годовщина юбилей стаж")
+_NO = word_set("нет нету")
+_COMING_AGES = (14, 16, 18)
+_LATE = word_set("пенсия ипотека кредит")
+_LEFT = word_set("мне тебе ей ему вам нам еще осталось конца ровно всего")
+_MAX_UNTIL = 3  # words
+_BETWEEN_WHOM = word_set("мной мною нами тобой ними вами ней ним")
 _TOGETHER = word_set(
     "женатый женаты замужем вместе знакомый знакомы дружить дружба развод брак стаж"
 )
 _DATIVE = word_set("мне тебе ей ему вам еи еы мені їй йому тобі")
 _PEOPLE: Forms = frozenset(shipped_lexicon("subjects")["people"])
+_ANIMALS: Forms = frozenset(shipped_lexicon("subjects")["animals"])
 UNSAID: Forms = frozenset(shipped_lexicon("subjects")["unsaid"])
 _KIN: Forms = word_set(
     "младший старший средний близнец двойняшка сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка"
 )
 _NOMINATIVE = word_set("она он ты я")
-_TO_LEARN = word_set("учиться перейти ходить пойти окончить закончить поступить")
-_COUNTED_BY_ORDINALS = word_set("раз день курс этаж ряд тур класс семестр месяц час")
+_TO_FINISH = word_set("окончить закончить заканчивать оканчивать")
+_GRADE = word_set("класс классник классница клас классе кл")
+# "Восьмой класс точности" is no class of a school.
+_NO_GRADES = word_set(
+    "опасность точность жилье зачет защита комфорт обслуживание энергопотребление прочность"
+    " надежность сложность"
+)
 _FILLERS = word_set(
     "э ээ эм эмм мм ну вот короче значит типо около примерно где то почти всего только лишь едва уже скоро сейчас будет быть было стать"
     " исполниться исполняться стукнуть нет нету не еще типа вроде как бы под лет на вид точно чуть"
@@ -47,6 +60,7 @@ _TO_GIVE = word_set("дать прислать купить взять отпр�
 _MIN_AGE = 3
 # Fewer months or days are a span.
 _MONTHS, _DAYS = 24, 1000
+_PARTS_OF_DAY = word_set("утро вечер день ночь час мин минута число")
 _TO_COME_OF_AGE = word_set("исполниться исполняться стукнуть минуть отмечать справить справлять")
 _VERBS_OF_AGE = word_set(
     "исполниться исполняться стукнуть минуть быть есть стать выглядеть дать достичь достигнуть отмечать"
@@ -59,6 +73,27 @@ _BELONGING = word_set("по из в с со на от через за у для 
 _MAX_BELONGING = 4  # words
 _MIN_DENIAL = 2  # words
 _LAST_GRADE = 11
+_MIN_BEFORE_GRADE = 2  # words
+_LETTER = 2  # "седьмой бэ"
+# "в семь лет", but "срок в семь лет", "раз в четыре года"
+_AT_AGE = word_set("в с до для от под")
+_AT_MONTHS = word_set("в с для")
+_BABY_UNITS = word_set("месяц мес неделя нед день")
+_MAX_BABY_MONTHS, _MONTHS_OF_YEAR = 24, 12
+_MONTH_WORDS = word_set("месяц мес")
+_SPEAKERS = word_set("мне тебе вам")
+_THIRD_DATIVE = word_set("ей ему")
+_ALL_DATIVE = word_set("нам вам им всем обоим обеим")
+_ALLOWED = word_set("можно нельзя рано")
+_PROOFS = word_set("паспорт")
+_PASSPORT_AGE = 14
+_LEVEL = word_set("лвл lvl")
+_HERE = word_set("на тут здесь")
+_BETWEEN = word_set("с со у в на по за к ко о об от до из для")
+_BEFORE_A_SPAN = word_set(
+    "раз разница срок стаж опыт перерыв пауза кредит ипотека гарантия рассрочка контракт договор"
+    " хранение брак заключение выдержка план"
+)
 
 
 def is_age(context: NumberContext) -> bool:
@@ -66,6 +101,73 @@ def is_age(context: NumberContext) -> bool:
     if context.number.is_ordinal:
         return _is_year_of_life(context)
     return _is_in_months(context) or _is_in_seasons(context) or _is_in_years(context)
+
+
+def is_at_an_age(context: NumberContext) -> bool:
+    """Whether something happens at an age: "в пять лет пора читать", "кружок для 6 лет"."""
+    is_in_years = context.word_after & _YEARS and context.word_before & _AT_AGE
+    is_in_months = context.word_after & _MONTH_WORDS and context.word_before & _AT_MONTHS
+    if not is_in_years and not (is_in_months and context.value < _MAX_BABY_MONTHS):
+        return False
+    own = context.before[-2] if len(context.before) > 1 else NO_FORMS
+    return not own & _BEFORE_A_SPAN and not context.near(_AGO, after=3)
+
+
+def is_of_a_person(context: NumberContext) -> bool:
+    """Whether a number is a person's age by the word beside it.
+
+    "десять лет мне", "взяли сестру 13 лет", "паренёк лет шестнадцати", "нашей три"
+    """
+    if context.words_before[-2:] == ("в", "свои"):
+        return not _is_counted(context)
+    if context.words_before[-1:] == ("лет",):
+        return context.word.endswith("и") or _is_person(*context.clause_before[-2:-1])
+    if context.word_after & _YEARS:
+        return bool(context.second_after & _SPEAKERS) or _stands_after_a_person(context)
+    is_small = _MIN_AGE <= context.value < ADULT and not context.after
+    return is_small and _is_of_one_called_by_an_adjective(context)
+
+
+def _is_of_one_called_by_an_adjective(context: NumberContext) -> bool:
+    """Whether an adjective stands for the person: "мелкой 3", "опекаемой исполнилось 15"."""
+    words = [word for word in context.clause_before if not is_said_of_ages(word)]
+    words = [*itertools.dropwhile(lambda word: word in _FILLERS, reversed(words))]
+    return (
+        bool(words)
+        and not context.number.is_ordinal
+        and morphology.is_adjective_in_dative(words[0])
+        and not any(map(_keeps_an_adjective, words[1:2]))
+    )
+
+
+def _keeps_an_adjective(word: str) -> bool:
+    """Whether an adjective belongs to a word before it, and not to a person: "в старой", "коту нашему"."""
+    return word in _BETWEEN or (morphology.is_noun(word) and not _is_person(word))
+
+
+def is_since_birth(context: NumberContext) -> bool:
+    """Whether it is said of years or days that they are a life: "трёх лет от роду"."""
+    return context.words_after[1:3] == ("от", "роду") or context.words_after[1:2] == ("отроду",)
+
+
+def _stands_after_a_person(context: NumberContext) -> bool:
+    """Whether the noun for a person that stands before a number of years has these years."""
+    if not context.clause_before:
+        return False
+    noun = context.clause_before[-1]
+    if not _is_person(noun):
+        return False
+    is_subject = morphology.is_nominative(noun)
+    if not is_subject:
+        return not context.clause_before[-2:-1] or context.clause_before[-2] not in {"с", "со", "у"}
+    verbs = any(map(morphology.is_verb, context.words_after[1:4]))
+    return not verbs or bool(context.word_before & _KIN)
+
+
+def _is_person(noun: str = "") -> bool:
+    lemmas = morphology.lemmas(noun)
+    is_living = morphology.is_living_being(noun) or not _PEOPLE.isdisjoint(lemmas)
+    return is_living and _ANIMALS.isdisjoint(lemmas)
 
 
 def is_said_of_ages(word: str) -> bool:
@@ -88,7 +190,30 @@ def _is_in_months(context: NumberContext) -> bool:
     is_long = (context.value >= _MONTHS and context.word_after & {"месяц"}) or (
         context.value >= _DAYS and context.word_after & {"день"}
     )
-    return bool(is_long and context.word_before & _DATIVE)
+    if is_long and context.word_before & _DATIVE:
+        return True
+    is_of_a_baby = context.word_after & _BABY_UNITS and context.value < _MAX_BABY_MONTHS
+    if not is_of_a_baby or len(context.after) > 1:
+        # "в 10 мес рано", "год и пять"
+        return is_at_an_age(context) or is_year_and_months(context)
+    if context.starts_clause:
+        return bool(context.word_after & _MONTH_WORDS and context.before)
+    is_of_some = (
+        context.words_before[-1:] == ("нам",)
+        or is_said_of_person(context)
+        or _is_of_one_called_by_an_adjective(context)
+    )
+    last = context.words_before[-1]
+    return is_of_some and not (last in _SPEAKERS or morphology.is_unknown(last))
+
+
+def is_year_and_months(context: NumberContext) -> bool:
+    """Whether it is said how many months old somebody is after a year: "год и пять"."""
+    return (
+        context.words_before[-2:] == ("год", "и")
+        and context.value < _MONTHS_OF_YEAR
+        and not _is_counted(context)
+    )
 
 
 def _is_in_seasons(context: NumberContext) -> bool:
@@ -103,15 +228,12 @@ def _is_in_years(context: NumberContext) -> bool:
     if context.word_after & _YEARS or (
         context.word_after & {"и"} and context.second_after & {"летний"}
     ):
-        if context.near(_AGO, after=3):
-            return False
-        if context.words_before and morphology.may_be_named(context.words_before[-1]):
-            return True
-        is_said = _is_of_somebody(context) or bool(context.second_after & _DATIVE)
-        return is_said or not is_span(context)
+        return _is_years_of_somebody(context)
     if context.word_after & {"л"} and context.value in _TEENS:
         return not context.word_before & {"на", "по"}
     if context.value in _TEENS and context.word_before & {"достичь", "достигнуть"}:
+        return True
+    if is_of_a_person(context) or _is_said_without_years(context):
         return True
     if context.word_before & (_YEARS | {"возраст"}):
         # The English word "let" is also read as `лет`.
@@ -123,18 +245,45 @@ def _is_in_years(context: NumberContext) -> bool:
     return _is_of_somebody(context) and not _is_counted(context)
 
 
+def _is_years_of_somebody(context: NumberContext) -> bool:
+    if context.near(_AGO, after=3) or _is_left_or_between(context):
+        return False
+    if context.words_before and morphology.may_be_named(context.words_before[-1]):
+        return True
+    is_said = _is_of_somebody(context) or bool(context.second_after & _DATIVE)
+    return is_said or not is_span(context)
+
+
+def _is_said_without_years(context: NumberContext) -> bool:
+    return _is_not_yet_of_age(context) or _is_allowed_at(context) or _is_said_in_slang(context)
+
+
 def age_in_grade(context: NumberContext) -> int | None:
     """Return the approximate age of pupils if the number is a school class, else None."""
-    is_grade = bool(context.word_after & {"класс", "классник", "классница", "клас", "классе"})
-    opener = context.opener(_FILLERS)
-    is_in = bool(context.word_before & {"в", "из"}) and len(opener) > 1
-    if is_in and context.number.is_ordinal and not context.word_after & _COUNTED_BY_ORDINALS:
-        # "перешла в десятый", "в седьмом"
-        is_of_somebody = bool(opener[-2] & (_NOMINATIVE | _PEOPLE)) and not context.after
-        is_grade = is_grade or is_of_somebody or any(forms & _TO_LEARN for forms in opener[-4:])
+    is_grade = bool(context.word_after & _GRADE) and not context.second_after & _NO_GRADES
+    is_grade = is_grade or _is_a_grade_unsaid(context)
     # `9б`, the class 9 b, may be read as 96.
     value = context.value if context.value <= _LAST_GRADE else context.value // 10
     return value + 6 if is_grade and 0 < value <= _LAST_GRADE else None
+
+
+def _is_a_grade_unsaid(context: NumberContext) -> bool:
+    """Whether an ordinal number stands for a class: "перешла в десятый", "Лена в седьмом"."""
+    if not context.number.is_ordinal or context.value > _LAST_GRADE:
+        return False
+    if len(context.before) < _MIN_BEFORE_GRADE:
+        return False
+    if any(map(_may_have_a_number, context.words_after[:1])):
+        return False  # "в седьмом ряду"
+    if context.near(_TO_FINISH, before=1, after=1):
+        return True
+    is_out = context.word_before & {"из"} and not context.word.endswith("ой")
+    return bool(context.word_before & {"в", "во"} or is_out)
+
+
+def _may_have_a_number(word: str) -> bool:
+    is_said = morphology.is_noun(word) or morphology.is_adjective(word)
+    return is_said or (morphology.is_unknown(word) and len(word) > _LETTER)
 
 
 def _is_said_of_after(context: NumberContext) -> bool:
@@ -180,10 +329,50 @@ def _is_other_verb(word: str) -> bool:
     return morphology.is_verb(word) and not is_said_of_ages(word)
 
 
+def _is_not_yet_of_age(context: NumberContext) -> bool:
+    """Whether somebody is not 18, or counts the days until then: "восемнадцати нет", "до 18 далеко"."""
+    if context.value not in _COMING_AGES or context.number.is_ordinal or _is_counted(context):
+        return False
+    if context.value == ADULT and not context.before and context.word_after & _NO:
+        return True
+    counts_days = len(context.before) > 1 and context.before[-2] & (_YEARS | _BABY_UNITS)
+    is_until = bool(counts_days and not context.after) or bool(context.word_after & {"далеко"})
+    return is_until and bool(context.word_before & {"до"})
+
+
+def _is_allowed_at(context: NumberContext) -> bool:
+    """Whether something is allowed at an age: "в 13 можно краситься?", "паспорт дали в 14"."""
+    if context.value not in _TEENS or not context.word_before & {"в", "с"}:
+        return False
+    if context.number.is_ordinal or _is_counted(context) or context.near(_PARTS_OF_DAY, after=2):
+        return False
+    words = {*context.clause_before[-4:], *context.words_after[:2]}
+    is_passport = context.value == _PASSPORT_AGE and context.near(_PROOFS, before=8, after=5)
+    return not words.isdisjoint(_ALLOWED) or is_passport
+
+
+def _is_said_in_slang(context: NumberContext) -> bool:
+    """Whether an age is said as in "15 лвл на связи", "ненавижу быть 13", "нам по 13"."""
+    if context.word_after & _LEVEL and (context.starts_clause or context.word_before & {"я"}):
+        return len(context.after) == 1 or bool(context.second_after & _HERE)
+    if context.after or context.number.is_ordinal or context.value <= _MIN_AGE:
+        return False
+    if context.words_before[-1:] == ("быть",) and context.value < ADULT:
+        return True
+    *_, person, by = ("", "", *context.clause_before)
+    return by == "по" and person in _ALL_DATIVE
+
+
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
+    if _is_left_or_between(context):
+        return True
+    if is_at_an_age(context) or is_of_a_person(context) or is_since_birth(context):
+        return False
     if context.second_after & {"как"} or context.near(_AGO, after=3):
         return True  # "12 лет как развелись", "три года назад"
+    if context.near(_OF_A_FIRM, before=6) and morphology.is_inanimate(context.words_before[-1]):
+        return True  # "юбилей фирмы, 15 лет"
     if _is_denied_since(context):
         return True  # "десять лет не виделись"
     if ("нам", "с") in itertools.pairwise(context.words_before):
@@ -200,7 +389,32 @@ def is_span(context: NumberContext) -> bool:
         return not context.word_before & {"в"} and not context.near(
             _VERBS_OF_AGE, before=4, after=2
         )
-    return context.near(_SPAN_BEFORE | _TOGETHER, before=2) or context.near(_SPAN_AFTER, after=4)
+    before = min(2, len(context.clause_before))
+    return context.near(_SPAN_BEFORE | _TOGETHER, before=before) or context.near(
+        _SPAN_AFTER, after=5
+    )
+
+
+def _is_left_or_between(context: NumberContext) -> bool:
+    return _is_until_later(context) or _is_between_people(context)
+
+
+def _is_until_later(context: NumberContext) -> bool:
+    """Whether years are left until an adult's pension or debt ends: "до пенсии мне ещё 5 лет"."""
+    before = [word for word in context.clause_before if word not in _LEFT]
+    until = [before[-2:], before[-3:-1], [*context.words_after[1:3]]]
+    if len(context.after) > _MAX_UNTIL:
+        until.pop()
+    return any(
+        each[:1] == ["до"] and any(not _LATE.isdisjoint(morphology.lemmas(w)) for w in each[1:])
+        for each in until
+    )
+
+
+def _is_between_people(context: NumberContext) -> bool:
+    """Whether years are a difference: "между нами с мужем 4 года", "разница у нас 12 лет"."""
+    pairs = itertools.pairwise((*context.clause_before, ""))
+    return any(word == "между" and after in _BETWEEN_WHOM for word, after in pairs)
 
 
 def _is_of_somebody(context: NumberContext) -> bool:
@@ -210,7 +424,11 @@ def _is_of_somebody(context: NumberContext) -> bool:
         return False
     if last & (_DATIVE | _TO_LOOK):
         word_before_person = opener[-2] if len(opener) > 1 else NO_FORMS
-        return context.value >= _MIN_AGE and not word_before_person & _TO_GIVE
+        is_two = context.value == _MIN_AGE - 1 and bool(last & _THIRD_DATIVE) and not context.after
+        is_enough = context.value >= _MIN_AGE or (
+            is_two and not any(map(_is_other_verb, context.clause_before))
+        )
+        return is_enough and not word_before_person & _TO_GIVE
     is_named = bool(opener) and morphology.may_be_named(context.words_before[len(opener) - 1])
     if is_named and context.value in _TEENS:
         return not _is_counted(context) and not context.word_before & _TIME_BEFORE

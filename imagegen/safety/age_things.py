@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from imagegen import morphology
-from imagegen.safety import age_english, word_classes
+from imagegen.safety import age_english, age_russian, word_classes
 from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, is_english_plural, word_set
 from imagegen.safety.age_subject import NO_PERSONS, person_meant, subject_words
 from imagegen.safety.normalise import NormalisedSentence, sentences
@@ -23,6 +23,11 @@ _KINDS_OF_PRONOUNS = (
     (word_set("она ей ее ею ней еи"), frozenset({"femn"})),
     (word_set("он ему его нем"), frozenset({"masc", "neut"})),
 )
+_RUSSIAN_MONTHS = word_set("месяц мес")
+_RUSSIAN_YEARS = word_set("лет год годик")
+# "Что подарить шестилетнему": an adjective without its noun is said of people in these cases.
+_OBLIQUE_ENDINGS = ("летнему", "летнего", "летней", "летнюю", "летних", "летку", "летке", "леткой")
+_YEARS_OR_MONTHS = _YEAR_WORDS | _RUSSIAN_MONTHS
 # What shows somebody, or tells of them: "the scene: barely 18" is not the age of a scene.
 _DEPICTIONS = word_set(
     "scene picture pic photo photograph portrait image drawing painting video story profile card sheet model"
@@ -33,7 +38,7 @@ _BIRTHDAY = word_set("birthday bday")
 _OWNERS = word_set("my your his her their")
 _AGE = word_set("age aged ages возраст")
 _PREPOSITIONS = word_set(
-    "на в во под за с со к по из от у о об при in on at from to next of across down near behind opposite with by"
+    "на в во под за с со к по из от у о об при без in on at from to next of across down near behind opposite with by"
 )
 _ASKED_BACK = re.compile(r"\W*(?:(?:the|a|my|your|his|her|our)\s)?(\w+)\?")
 _POSSESSIVES = word_set("мой твой ваш наш его этот")
@@ -103,6 +108,12 @@ def is_of_a_thing(
         return False
     if any(forms & _AGE for forms in context.before[-4:]) or _stands_before_a_person(context):
         return False
+    if age_russian.is_of_a_person(context):
+        return False
+    animals = subject_words()["animals"]
+    names_an_animal = any(forms & animals for forms in context.before)
+    if age_russian.is_at_an_age(context) and not names_an_animal:
+        return False
     if _stands_before_a_thing(context):
         return True
     if age_english.is_of_a_person(context):
@@ -163,6 +174,7 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
     """
     follows_pronoun = bool(kinds)
     reach = _reach(context)
+    in_clause = len(context.clause_before)
     words = [*zip(context.words_before, context.before, ("", *context.words_before), strict=False)]
     for distance, (word, forms, last) in enumerate(reversed(words)):
         if word in _NEW_CLAUSE:
@@ -176,7 +188,10 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
         elif (person_meant(forms) and not follows_pronoun) or morphology.is_name(word):
             return False
         elif (kinds and kinds & _kinds(word, forms, last)) or (
-            not kinds and distance < reach and is_thing(word, forms)
+            not kinds
+            and distance < reach
+            and is_thing(word, forms)
+            and (distance < in_clause or _may_belong_beyond_a_pause(context, word, forms, last))
         ):
             return True
     return None
@@ -192,8 +207,30 @@ def _reach(context: NumberContext) -> int:
 
     A number that stands alone after a pause belongs to what is right before it: "the bike, 14".
     """
-    stands_alone = context.starts_clause and not context.word_after & _YEAR_WORDS
-    return 1 if stands_alone else _MAX_DISTANCE
+    stands_alone = context.starts_clause and not context.word_after & _YEARS_OR_MONTHS
+    is_of_somebody = context.number.is_age and context.word.endswith(_OBLIQUE_ENDINGS)
+    return 1 if stands_alone or is_of_somebody else _MAX_DISTANCE
+
+
+def _may_belong_beyond_a_pause(context: NumberContext, word: str, forms: Forms, last: str) -> bool:
+    """Whether a number of Russian years may be that of what was named before a pause.
+
+    "Собака, 7 лет", "вину? 7 лет" and "продам диван, 7 лет" may be; "качаюсь дома, 15 лет" is the
+    age of who speaks. `last` is the word before the named one.
+    """
+    is_answer = morphology.may_be_thing_in_dative(word) and not morphology.is_nominative(word)
+    if forms & subject_words()["animals"] or is_answer or _takes_a_thing(last):
+        return True
+    is_described = morphology.is_adjective(last) and context.words_before[-1] == word
+    is_in_months = bool(context.word_after & _RUSSIAN_MONTHS)
+    if (is_described or is_in_months) and morphology.is_nominative(word):
+        return True  # "старый диван, 7 лет"
+    is_years = context.word_after & (_RUSSIAN_YEARS | _RUSSIAN_MONTHS)
+    return not (is_years or age_russian.is_year_and_months(context))
+
+
+def _takes_a_thing(verb: str) -> bool:
+    return morphology.is_verb(verb) and not verb.endswith(("ся", "сь"))
 
 
 def _is_in_a_phrase(before: Sequence[tuple[str, Forms, str]]) -> bool:

@@ -6,6 +6,8 @@ that of a birth, and so do the numbers of a sum, with a word for the sign betwee
 
 import re
 
+from imagegen import morphology
+
 _DIGIT = re.compile(r"\d")
 # With a disguise such as `1 5` a number may have a space inside, but no sign.
 _NUMBER = r"(?<![\w.,:/#№$€£-])\d{1,4}"
@@ -74,6 +76,7 @@ _JOINED = re.compile(
     r"(?!year|yr|month|summer|winter|spring|teen|old|ish|going|and|grade|class|form|something|odd)"
     r"([a-z]{3,})(?!-old)\b"
 )
+_QUOTES = frozenset("«\"'")
 _MONEY = "$€£₽¥"
 
 _WORDS_OF_SUMS = (
@@ -116,6 +119,19 @@ _SIGNS = (
     (re.compile(r"(?i)\bthousand\s+and\b"), "thousand"),
 )
 _REWRITTEN = (*_WORDS_OF_SUMS, *_DECADES, *_IN_OTHER_WORDS, *_EAST_ASIAN)
+# A school class and its letter in quotation marks: "из десятого «А»", "3«А»".
+_QUOTED_LETTER = re.compile(
+    r"(?i)(?:([а-яё]+) )?\b(\d{1,2}|(?:перв|втор|трет|четв[её]рт|пят|шест|седьм|восьм|девят|десят|одиннадцат)\w{1,3})"
+    r"\s?[«\"'][абвгдежзикл][»\"'](?!\w)"
+)
+# "4в, прощай", and no house: "Ленина, 8б".
+_CLASS_ALONE = re.compile(
+    r"(?i)(?:\A|(?<=[,;(.!?\n]))\s*(1[01]|[1-9])[абвгд](?=\s*(?:[,.!?;)\n]|\Z))"
+)
+_ADDRESS = re.compile(
+    r"(?i)\b(?:д|кв|ул|пр|пер|каб|корп|дом\w?|(?:улиц|адрес|подъезд|офис|домофон|этаж|проспект|переулок"
+    r"|кабинет|корпус|цех|мест|квартир|строени)\w*)\b"
+)
 # The first characters of what follows: with them alone the search is seven times as fast.
 _FIRST = rf"(?=[\d+:vf#№{_MONEY}])"
 _NO_AGES = re.compile(
@@ -168,6 +184,10 @@ def without_other_numbers(text: str) -> str:
         text = words.sub(number, text)
     if "-" in text:
         text = _JOINED.sub(r"\1", text)
+    if not _QUOTES.isdisjoint(text):
+        text = _QUOTED_LETTER.sub(_class, text)
+    if _CLASS_ALONE.search(text) and not _ADDRESS.search(text):
+        text = _CLASS_ALONE.sub(r" \1 класс", text)
     text = _ROMAN_YEARS.sub(lambda found: str(_ROMAN[found.group()]), text)
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
         return text
@@ -183,6 +203,13 @@ def without_other_numbers(text: str) -> str:
 def in_other_layout(text: str) -> str | None:
     """Return a text as the same keys write it in Russian ("vyt 15" is "мне 15"), None if it is none."""
     return text.lower().translate(_KEYS) if _WRONG_LAYOUT.search(text) else None
+
+
+def _class(found: re.Match[str]) -> str:
+    before, number = found.groups()
+    if before and morphology.is_inanimate(before.lower()):
+        return found.group()  # "корпус 8 «В»"
+    return f"{before or ''} {number} класс"
 
 
 def _year(date: re.Match[str]) -> str:

@@ -99,6 +99,8 @@ def is_understood(context: NumberContext) -> bool:
 
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is no age but a span of time."""
+    if age_russian.is_at_an_age(context) or age_russian.is_of_a_person(context):
+        return False
     if (
         context.number.is_ordinal
         or age_english.is_span(context)

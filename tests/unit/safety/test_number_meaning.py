@@ -98,6 +98,27 @@ SCREEN = Screen(today=lambda: dt.date(2026, 11, 28))
         "mine are 6 and 9",
         "her sons, four and seven, are asleep",
         "dad was 31 when i was born and he's 44 now",
+        # Russian years beside a person, after a pause, or at which something happens.
+        "привезли пациента 13 лет",
+        "на приёме курьер лет шестнадцати",
+        "занимаюсь дома, 14 лет",
+        "скалолазание в 9 лет, кто пробовал?",
+        "какую книжку подарить двенадцатилетней",
+        # Months of a baby, and a person who is called by an adjective.
+        "творог в 7 мес уже дают?",
+        "рыжему нашему пять месяцев",
+        "кудрявой 4, боится стрижки",
+        "ему 2, и он упрямый",
+        # Without the word for years.
+        "в 14 можно подрабатывать?",
+        "устала быть 12",
+        "16 лвл тут",
+        "до 18 далеко",
+        # Classes.
+        "Тимур в восьмом, а брат учится дома",
+        "брат заканчивает шестой",
+        "дежурим, второй «Б», по столовой",
+        "7в, опять контрольная",
     ],
 )
 def test_what_is_not_understood_may_be_an_age(text: str) -> None:
@@ -153,6 +174,13 @@ def test_what_is_not_understood_may_be_an_age(text: str) -> None:
         "the whisky's 12 year old, from Islay",
         "this cheese is aged nine months",
         "you'll need ten ideas for it",
+        "сижу в восьмом кабинете, заходи",
+        "кабель третьего класса защиты",
+        "старый шкаф, 12 лет, самовывоз",
+        "до пенсии ещё 4 года",
+        "между нами шесть лет",
+        "повар 9 лет ворчит на соседей",
+        "Ленина, дом 8б",
     ],
 )
 def test_what_counts_labels_or_dates_something_is_no_age(text: str) -> None:
