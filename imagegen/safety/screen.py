@@ -5,6 +5,7 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from chatflow_hook.prefilter import needs_reading
@@ -17,6 +18,8 @@ from imagegen.safety import (
     dialog,
     learnt_words,
     numbers,
+    other_senses,
+    proper_names,
     reading_time,
     rules,
     topic_lexicon,
@@ -131,8 +134,8 @@ class Screen:
     def features(self, text: str) -> Iterator[frozenset[str]]:
         """Yield what has a weight in each sentence of a user's message."""
         for sentence in map(in_adult_senses, sentences(without_other_numbers(visible(text)))):
-            names = self._topics_of(sentence, USER, NO_FORMS).names
-            yield learnt_words.features(sentence, names - {"learnt"})
+            topics = self._topics_of(sentence, USER, NO_FORMS)
+            yield learnt_words.features(sentence, topics.mentioned - {"learnt"})
 
     def keeps_adults_out(self, negative: str) -> bool:
         """Whether a negative prompt has words for adults, and so asks for somebody younger."""
@@ -252,6 +255,8 @@ class Screen:
                 replace(each, subjects=roles if each.subjects else frozenset())
                 for each in topics[index]
             ]
+        if is_prompt:
+            topics = [[replace(each, unmentioned=frozenset()) for each in part] for part in topics]
         return topics if weighs_words else [[*map(_without_learnt, part)] for part in topics]
 
     def _topics_by_sentence(
@@ -276,15 +281,22 @@ class Screen:
     def _read(self, text: str, role: Role, named: Forms = NO_FORMS) -> tuple[list[Topics], Forms]:
         """Return the topics of each sentence, and the things that the last one names."""
         topics = []
+        proper = proper_names.words_of_names(text)
         text = "\n".join(filter(None, (text, in_other_layout(text), look_alikes(text))))
         for sentence in sentences(without_other_numbers(text)):
-            topics.append(self._topics_of(in_adult_senses(sentence), role, named))
+            topics.append(self._topics_of(in_adult_senses(sentence), role, named, proper))
             if named and len(sentence.words) <= _SHORT_ASIDE:
                 continue
             named = age_things.named_things(sentence)
         return topics, named
 
-    def _topics_of(self, sentence: NormalisedSentence, role: Role, named: Forms) -> Topics:
+    def _topics_of(
+        self,
+        sentence: NormalisedSentence,
+        role: Role,
+        named: Forms,
+        proper: Forms = NO_FORMS,
+    ) -> Topics:
         names = set(self._lexicon.topics(searchable_line(sentence)))
         if any(self._squeezed.are_in(row) for row in written_rows(sentence.words)):
             names.add("codes")
@@ -307,10 +319,22 @@ class Screen:
             subjects = frozenset(self._subjects(sentence, names, minors, role))
         if any(age.is_own for age in minors):
             names.add("own_age")
+        unmentioned = self._unmentioned(sentence, names, proper)
         # "It's a new car. She is 15": of what was named before, the words say nothing.
-        if not named and learnt_words.speak_of_a_minor(sentence, names):
+        if not named and learnt_words.speak_of_a_minor(sentence, names - unmentioned):
             names.add("learnt")
-        return Topics(names=names, subjects=subjects)
+        return Topics(names=names, subjects=subjects, unmentioned=unmentioned)
+
+    def _unmentioned(
+        self, sentence: NormalisedSentence, names: AbstractSet[str], proper: Forms
+    ) -> AbstractSet[str]:
+        """Return the topics of words that speak of no child where they stand."""
+        is_grown = bool(names & rules.ADULT_LIFE)
+        of_sentence = other_senses.topics_of_no_child(sentence, names)
+        read = other_senses.without_other_senses(sentence, proper, names, is_grown=is_grown)
+        if read is sentence:
+            return of_sentence & names
+        return names & (of_sentence | (other_senses.TOPICS - self._topics_in(read)))
 
     def _age_topics(
         self, sentence: NormalisedSentence, names: set[str], ages: list[Age]
