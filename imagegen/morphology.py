@@ -131,6 +131,11 @@ def is_genitive(word: str) -> bool:
     return _is_russian(word) and _may_be(word, ("NOUN", "gent"))
 
 
+def is_genitive_of_many_people(word: str) -> bool:
+    """Tell whether the likeliest reading of a word is living beings in the genitive, as `врачей`."""
+    return any(_is(word, "NOUN", "anim", "plur", case) for case in ("gent", "accs"))
+
+
 def is_said_to_you(word: str) -> bool:
     """Tell whether a Russian verb is in the second person or an imperative."""
     return _is_russian(word) and (_is(word, "2per") or _is(word, "impr"))

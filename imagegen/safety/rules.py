@@ -52,7 +52,7 @@ _IMPLIED_OF_NO_ADULT = (
     {"accompanied", "goods"},
     {"parents", "find_out"},
 )
-_ADULT_LIFE = {"grown", "adults", "studies", "adult_life", "adult_age"}
+ADULT_LIFE = {"grown", "adults", "studies", "adult_life", "adult_age"}
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
 OF_MINORS = frozenset(
     {
@@ -123,11 +123,20 @@ CLEAR = Finding(verdict=ScreenVerdict.CLEAR, rule="none")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Topics:
-    """The topics of one sentence, who the minors are of whom it speaks, and what of it is weighed."""
+    """The topics of one sentence, who the minors are of whom it speaks, and what of it is weighed.
+
+    `unmentioned` are those of the topics that refuse what they always do, but mention no minor.
+    """
 
     names: AbstractSet[str] = frozenset()
     subjects: AbstractSet[Subject] = frozenset()
+    unmentioned: AbstractSet[str] = frozenset()
     weighed: AbstractSet[str] = frozenset()
+
+    @property
+    def mentioned(self) -> AbstractSet[str]:
+        """The topics that may mention a minor."""
+        return self.names - self.unmentioned
 
 
 def topics_of_age(subject: Subject) -> Topics:
@@ -163,7 +172,7 @@ def lessons_of_adults(topics: AbstractSet[str], *, is_grown: bool) -> set[str]:
 def find_in_sentence(topics: Topics) -> Iterator[Finding]:
     """Yield the findings on the topics of one sentence."""
     speaks_of_a_minor = False
-    for finding in _find_in_sentence(topics.names):
+    for finding in _find_in_sentence(topics.names, topics.mentioned):
         is_minor = finding.rule.startswith("minor")
         speaks_of_a_minor |= is_minor
         if is_minor and topics.subjects:
@@ -175,7 +184,7 @@ def find_in_sentence(topics: Topics) -> Iterator[Finding]:
         yield _safe_only("minor_mentioned")
 
 
-def _find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
+def _find_in_sentence(topics: AbstractSet[str], mentioned: AbstractSet[str]) -> Iterator[Finding]:
     if not topics:
         return
     if "codes" in topics:
@@ -188,7 +197,7 @@ def _find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
     if (topics & _CHILDREN and is_sexual) or (topics & _MINOR and topics & _CLOTHES_OR_BODY):
         yield _refused(rule="minor_sexual")
     yield from _consent_findings(topics, is_sexual=is_sexual)
-    if topics & _MENTIONED or _is_implied(topics):
+    if mentioned & _MENTIONED or _is_implied(mentioned):
         yield _safe_only("minor_mentioned")
     if "names" in topics:
         yield _safe_only("real_person")
@@ -233,7 +242,7 @@ def find_in_talk(topics: AbstractSet[str]) -> Iterator[Finding]:
 def _is_implied(topics: AbstractSet[str]) -> bool:
     """Whether topics say together that somebody is a minor."""
     return any(topics >= together for together in _IMPLIED) or (
-        not topics & _ADULT_LIFE and any(topics >= together for together in _IMPLIED_OF_NO_ADULT)
+        not topics & ADULT_LIFE and any(topics >= together for together in _IMPLIED_OF_NO_ADULT)
     )
 
 

@@ -18,6 +18,8 @@ from imagegen.safety import (
     dialog,
     learnt_words,
     numbers,
+    other_senses,
+    proper_names,
     reading_time,
     rules,
     topic_lexicon,
@@ -259,6 +261,8 @@ class Screen:
                 replace(each, subjects=roles if each.subjects else frozenset())
                 for each in topics[index]
             ]
+        if is_prompt:
+            topics = [[replace(each, unmentioned=frozenset()) for each in part] for part in topics]
         return topics if weighs_words else [[*map(_without_learnt, part)] for part in topics]
 
     def _topics_by_sentence(
@@ -283,15 +287,22 @@ class Screen:
     def _read(self, text: str, role: Role, named: Forms = NO_FORMS) -> tuple[list[Topics], Forms]:
         """Return the topics of each sentence, and the things that the last one names."""
         topics = []
+        proper = proper_names.words_of_names(text)
         text = "\n".join(filter(None, (text, in_other_layout(text), look_alikes(text))))
         for sentence in sentences(without_other_numbers(text)):
-            topics.append(self._topics_of(in_adult_senses(sentence), role, named))
+            topics.append(self._topics_of(in_adult_senses(sentence), role, named, proper))
             if named and len(sentence.words) <= _SHORT_ASIDE:
                 continue
             named = age_things.named_things(sentence)
         return topics, named
 
-    def _topics_of(self, sentence: NormalisedSentence, role: Role, named: Forms) -> Topics:
+    def _topics_of(
+        self,
+        sentence: NormalisedSentence,
+        role: Role,
+        named: Forms,
+        proper: Forms = NO_FORMS,
+    ) -> Topics:
         names = set(self._lexicon.topics(searchable_line(sentence)))
         if any(self._squeezed.are_in(row) for row in written_rows(sentence.words)):
             names.add("codes")
@@ -314,11 +325,23 @@ class Screen:
             subjects = frozenset(self._subjects(sentence, names, minors, role))
         if any(age.is_own for age in minors):
             names.add("own_age")
-        weighed = learnt_words.features(sentence, names)
+        unmentioned = self._unmentioned(sentence, names, proper)
+        weighed = learnt_words.features(sentence, names - unmentioned)
         # "It's a new car. She is 15": of what was named before, the words say nothing.
         if not named and learnt_words.speak_of_a_minor(sentence, weighed):
             names.add("learnt")
-        return Topics(names=names, subjects=subjects, weighed=weighed)
+        return Topics(names=names, subjects=subjects, unmentioned=unmentioned, weighed=weighed)
+
+    def _unmentioned(
+        self, sentence: NormalisedSentence, names: AbstractSet[str], proper: Forms
+    ) -> AbstractSet[str]:
+        """Return the topics of words that speak of no child where they stand."""
+        is_grown = bool(names & rules.ADULT_LIFE)
+        of_sentence = other_senses.topics_of_no_child(sentence, names)
+        read = other_senses.without_other_senses(sentence, proper, names, is_grown=is_grown)
+        if read is sentence:
+            return of_sentence & names
+        return names & (of_sentence | (other_senses.TOPICS - self._topics_in(read)))
 
     def _age_topics(
         self, sentence: NormalisedSentence, names: set[str], ages: list[Age]

@@ -11,7 +11,8 @@ from imagegen.safety.normalise import NormalisedSentence, plain
 
 # The screen looks for these in other ways.
 _LETTER_BY_LETTER = {"parted", "as_written"}
-_BESIDE_OTHERS = {"professions", "kin"}
+_BESIDE_OTHERS = {"professions", "kin", "relatives"}
+_MAX_APPOSITION = 4
 _ARTICLES, _TO_BE = word_set("a an"), word_set("is s became now")
 
 
@@ -47,13 +48,30 @@ def says_a_profession(sentence: NormalisedSentence) -> bool:
         third, second, first = (
             _forms(words[at - back].plain) if at >= back else NO_FORMS for back in (3, 2, 1)
         )
-        if first & _ARTICLES and second & _TO_BE:
+        if first & _ARTICLES and (
+            second & _TO_BE or (second & _relatives() and word.plain.isascii())
+        ):
+            return True
+        if not word.plain.isascii() and _is_in_apposition(sentence, at):
             return True
         is_owned = ("мой" in first and second & _kin()) or (
             "я" in first and "у" in second and third & _kin()
         )
         if (first & _kin() or is_owned) and not word.plain.isascii():
             return True
+    return False
+
+
+def _is_in_apposition(sentence: NormalisedSentence, at: int) -> bool:
+    """Whether a relative has a profession without a verb: "сын Людмилы, майор", "дочь у нас хирург"."""
+    words = [word.plain for word in sentence.words]
+    if not morphology.is_nominative(words[at]):
+        return False
+    for word in reversed(words[max(0, at - _MAX_APPOSITION) : at]):
+        if morphology.is_verb(word):
+            return False
+        if _forms(word) & _relatives():
+            return morphology.is_nominative(word) or at < _MAX_APPOSITION
     return False
 
 
@@ -65,6 +83,11 @@ def _forms(word: str) -> Forms:
 @functools.cache
 def _professions() -> Forms:
     return word_classes.professions() | frozenset(shipped_lexicon("grown")["professions"])
+
+
+@functools.cache
+def _relatives() -> Forms:
+    return frozenset(shipped_lexicon("grown")["relatives"])
 
 
 @functools.cache

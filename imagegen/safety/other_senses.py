@@ -1,0 +1,231 @@
+"""Words for children and school that speak of no child where they stand; pure.
+
+Unlike those of `word_senses` they refuse what they have refused, and are only no mention: a ship
+called "Schoolboy", "in my childhood", "juvenile salmon", "a school of dolphins".
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+
+from imagegen import morphology
+from imagegen.safety import age_context, age_subject, word_classes
+from imagegen.safety.age_context import ADULT, Forms, word_set
+from imagegen.safety.lexicon import shipped_lexicon
+from imagegen.safety.normalise import NormalisedSentence, NormalisedWord, plain, sentences
+
+# What these words may mean besides a child.
+TOPICS = frozenset(
+    {"looks", "family", "school", "diminutives", "foreign", "implied", "lessons", "expecting"}
+)
+# "Вкус детства" is a memory of an adult, "вспоминаю детство" may have a child in it.
+_CHILDHOOD, _LONG_AGO = word_set("childhood детство"), word_set("детства детстве")
+_STREETS = word_set(
+    "улица ул проспект переулок площадь остановка бульвар проезд шоссе тупик станция"
+)
+_YOUNG = word_set("juvenile juveniles adolescent teenage teen baby kid toddler")
+_YOUNG_OF_THINGS = word_set("juvenile adolescent")
+_OF_COURTS = word_set("court hall detention facility centre center record records justice prison")
+_KAK = word_set("как словно точно будто")
+_SOPHOMORE_OF = word_set("album record slump season jinx effort single novel film")
+_GARDEN = word_set(
+    "garden plant plants tree trees rose roses tomato tomatoes seed seeds seedling seedlings pot pots compost"
+    " flower flowers shrub shrubs hydrangeas dahlias pansies ferns bulbs fig herbs hedge soil"
+)
+_PUPILS = word_set(
+    "boys girls children kids ребенок дети мальчик девочка школьник подросток малыш олимпиец родитель космонавт"
+)
+_ENGLISH_SCHOOLS = word_set("school daycare playground playgrounds")
+_NO_INFANTS = ("infantr", "infantil", "infantad", "daughterb")
+_BEFORE_MINOR = word_set("not natural harmonic melodic lesser pectoralis teres psoas beta")
+_YOUNG_ANIMALS = word_set(
+    "puppy puppies pup pups kitten kittens foal duckling ducklings calf rooster piglet cub fawn gosling kit щенок щенки котенок котята жеребенок теленок"
+)
+# Beside these a sentence speaks of a child of today.
+_OF_TODAY = frozenset({"age", "perhaps_age", "parents"})
+_LAST_CENTURY = range(1900, 2000)
+_DECADES = word_set(
+    "fifties sixties seventies eighties nineties decades пятидесятых шестидесятых семидесятых восьмидесятых девяностых"
+    " пятидесятые шестидесятые семидесятые восьмидесятые девяностые"
+)
+# Children are who goes there.
+_CAMPS = word_set("орленок орленке орленка артек артеке артека")
+_MAX_PHRASE = 6
+_SPANS = word_set(
+    "month months week weeks day days year years yrs yo старше месяц неделя день лет год годик"
+)
+
+
+def without_other_senses(
+    sentence: NormalisedSentence, names: Forms, topics: AbstractSet[str], *, is_grown: bool
+) -> NormalisedSentence:
+    """Return a sentence without the words that speak of no child; the same if there are none.
+
+    `names` are the words of names in the text, `topics` those of the sentence; `is_grown`: it tells
+    of a life of adults.
+    """
+    if not topics & TOPICS or _counts_few_years(sentence):
+        return sentence
+    words = [word.plain for word in sentence.words]
+    gone = {
+        *(at for at, word in enumerate(words) if word in names and word not in _CAMPS),
+        *_phrases(words),
+        *_words_of_no_child(words, is_grown=is_grown),
+        *_schools(words),
+    }
+    if not gone:
+        return sentence
+    kept = tuple(_neutral_word() if at in gone else word for at, word in enumerate(sentence.words))
+    return replace(
+        sentence,
+        words=kept,
+        glued=tuple(
+            word for word in sentence.glued if not any(words[at] in word.plain for at in gone)
+        ),
+    )
+
+
+def _words_of_no_child(words: Sequence[str], *, is_grown: bool) -> Iterator[int]:
+    lemmas = [_lemma(word) for word in words]
+    around = ("", *words, "")
+    for at, word in enumerate(words):
+        before, after = around[at], around[at + 2]
+        is_past = word in _LONG_AGO or (is_grown and lemmas[at] in _CHILDHOOD)
+        is_young_thing = word in _YOUNG and _is_young_thing(word, before, after)
+        if (
+            is_past
+            or is_young_thing
+            or word.startswith(_NO_INFANTS)
+            or (word == "childhood" and word_classes.is_thing(after))
+            or (word == "minor" and _is_minor_thing(words, at))
+            or (word == "братишка" and not at)
+            or (word == "sophomore" and after in _SOPHOMORE_OF)
+            or (word == "nursery" and not _GARDEN.isdisjoint(words))
+            or (is_grown and _is_compared(words, at))
+        ):
+            yield at
+
+
+def _counts_few_years(sentence: NormalisedSentence) -> bool:
+    """Whether a sentence has a span that may be the age of a minor: "Baby Noah, two months"."""
+    return any(
+        0 < context.value < ADULT and context.near(_SPANS, after=2)
+        for context in age_context.numbers_in(sentence)
+    )
+
+
+def _is_young_thing(word: str, before: str, after: str) -> bool:
+    if _is_animal(after) or (_is_animal(before) and word != "kid"):
+        return True
+    return word in _YOUNG_OF_THINGS and word_classes.is_thing(after) and after not in _OF_COURTS
+
+
+def _is_minor_thing(words: Sequence[str], at: int) -> bool:
+    """Whether "minor" says something of a thing before it: "labour is minor", "pectoralis minor"."""
+    before = words[at - 1] if at else ""
+    if before in {"is", "was", "are", "were"}:
+        return at > 1 and word_classes.is_thing(words[at - 2])
+    return before in _BEFORE_MINOR or word_classes.is_thing(before)
+
+
+def _schools(words: Sequence[str]) -> Iterator[int]:
+    """Yield the indices of streets called after a school, and of schools of no children."""
+    around = [*words, ""]
+    for at, word in enumerate(words):
+        after = around[at + 1]
+        if word.startswith("школьн"):
+            beside = {*map(_lemma, words[max(0, at - 1) : at + 2])}
+            is_address = _lemma(word) == "школьный" and after.isdecimal()
+            if is_address or not _STREETS.isdisjoint(beside):
+                yield at
+        elif word.startswith("школ") and _lemma(word) == "школа":
+            if _is_of_adults(after):
+                yield at
+        elif word in _ENGLISH_SCHOOLS and _is_no_place_of_children(words, at):
+            yield at
+
+
+def _is_of_adults(word: str) -> bool:
+    """Whether a Russian word is a noun for adults in the genitive plural: "школа гончаров"."""
+    return morphology.is_genitive_of_many_people(word) and _lemma(word) not in _PUPILS
+
+
+def _is_no_place_of_children(words: Sequence[str], at: int) -> bool:
+    """Whether a school is a group of animals or for them, or a way of thinking."""
+    before = words[at - 1] if at else ""
+    after = words[at + 1] if at + 1 < len(words) else ""
+    second = words[at + 2] if at + 2 < len(words) else ""
+    if _is_animal(before) or (after == "for" and _is_animal(second)):
+        return True
+    return (
+        after == "of"
+        and second not in _PUPILS
+        and (_is_animal(second) or word_classes.is_thing(second))
+    )
+
+
+def _is_compared(words: Sequence[str], at: int) -> bool:
+    """Whether a word is what somebody is compared with: "like a kid", "как первоклассник"."""
+    before = words[max(0, at - 2) : at]
+    return not _KAK.isdisjoint(before) or before in (["like", "a"], ["like", "an"])
+
+
+def _phrases(words: Sequence[str]) -> Iterator[int]:
+    """Yield the indices of words inside of idioms and of works and groups that everybody knows."""
+    phrases, first_words = _known_phrases()
+    lemmas = [_lemma(word) for word in words]
+    for row in (words, lemmas):
+        for at, word in enumerate(row):
+            if word not in first_words:
+                continue
+            for length in range(2, _MAX_PHRASE + 1):
+                if " ".join(row[at : at + length]) in phrases:
+                    yield from range(at, min(at + length, len(row)))
+
+
+def topics_of_no_child(sentence: NormalisedSentence, topics: AbstractSet[str]) -> frozenset[str]:
+    """Return the topics that a sentence as a whole says of animals, of adults or of long ago."""
+    if not topics & TOPICS or topics & _OF_TODAY or _counts_few_years(sentence):
+        return frozenset()
+    words = [word.plain for word in sentence.words]
+    if not topics & {"family", "school"} and not _YOUNG_ANIMALS.isdisjoint(words[:3]):
+        return frozenset({"implied", "foreign", "looks"})
+    if _is_of_the_last_century(sentence, words):
+        return frozenset({"school", "looks", "lessons", "implied"})
+    return frozenset()
+
+
+def _is_of_the_last_century(sentence: NormalisedSentence, words: Sequence[str]) -> bool:
+    if not _DECADES.isdisjoint(words):
+        return True
+    return any(context.value in _LAST_CENTURY for context in age_context.numbers_in(sentence))
+
+
+@functools.lru_cache(maxsize=morphology.CACHED_WORDS)
+def _is_animal(word: str) -> bool:
+    animals = age_subject.subject_words()["animals"]
+    if word.isascii() and word_classes.is_animal(word):
+        return True
+    return not animals.isdisjoint(morphology.lemmas(word))
+
+
+def _lemma(word: str) -> str:
+    return morphology.lemmas(word)[0]
+
+
+@functools.cache
+def _known_phrases() -> tuple[Forms, Forms]:
+    lists = shipped_lexicon("idioms")
+    phrases = {plain(phrase) for topic in lists.values() for phrase in topic}
+    phrases |= {
+        " ".join(_lemma(word) for word in phrase.split())
+        for phrase in phrases
+        if not phrase.isascii()
+    }
+    return frozenset(phrases), frozenset(phrase.split()[0] for phrase in phrases)
+
+
+@functools.cache
+def _neutral_word() -> NormalisedWord:
+    return next(sentences("dear")).words[0]
