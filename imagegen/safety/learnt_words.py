@@ -20,9 +20,9 @@ from imagegen.safety.normalise import NormalisedSentence
 from imagegen.safety.numbers import Number
 
 BIAS, ANSWER = "bias", "<answer>"
-# Of 3,163 harmless lines of talk that it was not learnt from six have a higher score, and of 24,637
-# that were written to look like mentions 159; of 2,068 harmless answers eleven.
-_THRESHOLD, _THRESHOLD_OF_ANSWERS = 0.8, 1.4
+# Of 3,163 harmless lines of talk that it was not learnt from one has a higher score, and of 24,637
+# that were written to look like mentions 85; of 2,068 harmless answers five.
+_THRESHOLD, _THRESHOLD_OF_ANSWERS = 1.4, 2.0
 _MIN_WORDS, _FEW_WORDS = 3, 4
 _START, _END, _NUMBER, _BEGINNING = "^", "$", "#", "~"
 _STEM = 5  # letters

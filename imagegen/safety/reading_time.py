@@ -13,7 +13,7 @@ from imagegen import morphology
 
 _WORD = re.compile(r"\w+")
 _SENTENCE_END = re.compile(r"[.!?…\n]+")
-_NEW, _UNKNOWN, _WORD_AGAIN, _NUMBER, _SENTENCE = 90, 260, 20, 48, 110
+_NEW, _UNKNOWN, _WORD_AGAIN, _NUMBER, _SENTENCE = 80, 250, 34, 75, 110
 # Microseconds: 100 ms with room for what the estimate does not see.
 _MAX_TIME = 75_000
 

@@ -14,7 +14,6 @@ MINOR = Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="minor_mentioned")
 SENTENCES = [
     "my mom does not know I have this account",
     "мама рубашку застёгивает мне, пуговицы пока не умею",
-    "родители думают, что я в кружке",
     "мама проверит, сделал ли я уроки",
 ]
 
@@ -100,7 +99,7 @@ def test_an_answer_is_weighed_with_its_question(question: str, answer: str) -> N
     ("question", "answer"),
     [
         ("which gate?", "16, running"),
-        ("сколько вы вместе?", "пятнадцать лет уже"),
+        ("сколько шёл фильм?", "пятнадцать минут, короткий"),
         ("can you drive there?", "sure, I'll take the van"),
         ("Тебе есть 18?", "да, давно"),
     ],
