@@ -21,7 +21,7 @@ from imagegen.safety.numbers import Number
 
 BIAS, ANSWER = "bias", "<answer>"
 # Of 3,163 harmless lines of talk that it was not learnt from one has a higher score, and of 24,637
-# that were written to look like mentions 85; of 2,068 harmless answers five.
+# that were written to look like mentions 77; of 2,068 harmless answers six.
 _THRESHOLD, _THRESHOLD_OF_ANSWERS = 1.4, 2.0
 _MIN_WORDS, _FEW_WORDS = 3, 4
 _START, _END, _NUMBER, _BEGINNING = "^", "$", "#", "~"

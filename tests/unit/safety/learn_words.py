@@ -1,7 +1,7 @@
 """Learns the weights of words that speak of minors: `python -m tests.unit.safety.learn_words`.
 
 It reads the open lists, `lists/learnt` and what shipped personas say, and never the unread half. The
-same lists give the same weights. It takes a quarter of a minute of one core.
+same lists give the same weights. It takes two minutes of one core.
 """
 
 import hashlib
