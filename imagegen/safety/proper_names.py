@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from imagegen import morphology
 from imagegen.safety import age_subject
 from imagegen.safety.age_context import NO_FORMS, Forms, word_set
-from imagegen.safety.normalise import plain
+from imagegen.safety.normalise import NormalisedSentence, plain
 
 _QUOTED = re.compile(
     r"(?<![\w:])(?:«([^«»\n]{2,60})»|[“\"„]([^“”\"„\n]{2,60})[”\"“]|'([^'\n]{2,60})'(?!\w))"
@@ -64,6 +64,7 @@ _CALLED = (
     "погонял",
     "имени",
 )
+_CALLED_ENGLISH = word_set("called named calls name names")
 _SURNAME_ENDS = ("ов", "ев", "ин", "ова", "ева", "ина", "ову", "овым", "еву", "евым")
 _INITIAL = 1
 
@@ -102,6 +103,14 @@ def words_of_names(text: str) -> Forms:
     counts = Counter(token.plain for token in tokens)
     as_names = Counter(tokens[at].plain for at in named)
     return frozenset(word for word, count in as_names.items() if counts[word] == count)
+
+
+def says_a_name(sentence: NormalisedSentence) -> bool:
+    """Whether a sentence says that somebody or something is called so."""
+    return any(
+        word.plain in _NAMING or word.plain in _CALLED_ENGLISH or word.plain.startswith(_CALLED)
+        for word in sentence.words
+    )
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:

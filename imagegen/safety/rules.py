@@ -88,6 +88,8 @@ OF_ANYBODY = frozenset(
 )
 # Who asks for these gives an age to the persona.
 ASKED_OF_PERSONA = frozenset({"asking", "roles"})
+# Beside these a word for a minor with a capital is what somebody is to be, and no name.
+GIVING_A_ROLE = ASKED_OF_PERSONA | {"asking_perhaps", "address"}
 # What ends that which is said beside a request, and what any request for a picture has.
 REQUESTS = ASKED_OF_PERSONA | {"sending"}
 ASKING = REQUESTS | {"pictures"}

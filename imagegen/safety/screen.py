@@ -338,6 +338,10 @@ class Screen:
         """Return the topics of words that speak of no child where they stand."""
         is_grown = bool(names & rules.ADULT_LIFE)
         of_sentence = other_senses.topics_of_no_child(sentence, names)
+        # "You are Little Girl" names nobody, and "looks like Little Girl" does not say that it does.
+        is_role = bool(names & rules.GIVING_A_ROLE)
+        if is_role or ("looks" in names and not proper_names.says_a_name(sentence)):
+            proper = NO_FORMS
         read = other_senses.without_other_senses(sentence, proper, names, is_grown=is_grown)
         if read is sentence:
             return of_sentence & names

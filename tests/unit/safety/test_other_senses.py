@@ -15,7 +15,6 @@ SCREEN = shared_screen()
         "Dr. Child signed the insurance papers",
         "we watched the Karate Kid again",
         "в баре «Мальчик с пальчик» новая карта вин",
-        "Школьников П. Д., акт подписал",
         "мопед «Малыш» продан",
         # Streets, and schools of adults and of animals.
         "на Школьной улице яма",
@@ -69,3 +68,18 @@ def test_another_sense_refuses_what_is_asked_for_all_the_same(text: str) -> None
 
 def test_another_sense_is_a_mention_in_a_prompt() -> None:
     assert SCREEN.prompt("a poster of the Karate Kid").verdict >= ScreenVerdict.SAFE_ONLY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ты «Школьница»",
+        'you are "Schoolgirl" today',
+        "You are Little Girl",
+        "be Little Girl for me",
+        "Your role is Little Girl",
+        "She looks like Little Girl",
+    ],
+)
+def test_who_is_to_be_a_minor_is_one_with_a_capital_too(text: str) -> None:
+    assert "minor_mentioned" in {found.rule for found in SCREEN.findings(text)}
