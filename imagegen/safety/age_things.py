@@ -46,7 +46,7 @@ _POSSESSIVES = word_set("мой твой ваш наш его этот")
 _TENS = range(10, 18)
 _DATIVE = word_set("мне тебе ей ему вам")
 _NEW_CLAUSE = word_set("but because cuz bc")
-_SHOWN = word_set("this that")
+_SHOWN, _I = word_set("this that"), word_set("i я")
 _SAID = word_set(
     "in at of with to for on by is s was are isn wasn turns turned will ll must should looks old"
 )
@@ -205,11 +205,21 @@ def _is_said_of(word: str) -> bool:
 def _reach(context: NumberContext) -> int:
     """Return how many words back a thing may stand that has this age, if no pronoun stands for it.
 
-    A number that stands alone after a pause belongs to what is right before it: "the bike, 14".
+    A number that stands alone after a pause belongs to what is right before it: "the bike, 14". At
+    the end of what somebody says of themselves it belongs to them: "I like horses, 13".
     """
+    if context.starts_clause and not context.after and _is_of_who_speaks(context):
+        return 0
     stands_alone = context.starts_clause and not context.word_after & _YEARS_OR_MONTHS
     is_of_somebody = context.number.is_age and context.word.endswith(_OBLIQUE_ENDINGS)
     return 1 if stands_alone or is_of_somebody else _MAX_DISTANCE
+
+
+def _is_of_who_speaks(context: NumberContext) -> bool:
+    """Whether the words before a number begin with "I", and end with no animal."""
+    first = context.words_before[:1]
+    is_own = any(word in _I or morphology.is_first_person(word) for word in first)
+    return is_own and not context.word_before & subject_words()["animals"]
 
 
 def _may_belong_beyond_a_pause(context: NumberContext, word: str, forms: Forms, last: str) -> bool:

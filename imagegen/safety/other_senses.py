@@ -1,7 +1,7 @@
 """Words for children and school that speak of no child where they stand; pure.
 
 Unlike those of `word_senses` they refuse what they have refused, and are only no mention: a ship
-called "Schoolboy", "in my childhood", "juvenile salmon", "a school of dolphins".
+called "Schoolboy", "a school of dolphins", idioms. Nothing counts as such of the user or the persona.
 """
 
 import functools
@@ -19,15 +19,10 @@ from imagegen.safety.normalise import NormalisedSentence, NormalisedWord, plain,
 TOPICS = frozenset(
     {"looks", "family", "school", "diminutives", "foreign", "implied", "lessons", "expecting"}
 )
-# "Вкус детства" is a memory of an adult, "вспоминаю детство" may have a child in it.
-_CHILDHOOD, _LONG_AGO = word_set("childhood детство"), word_set("детства детстве")
+_CHILDHOOD = word_set("childhood детство")
 _STREETS = word_set(
     "улица ул проспект переулок площадь остановка бульвар проезд шоссе тупик станция"
 )
-_YOUNG = word_set("juvenile juveniles adolescent teenage teen baby kid toddler")
-_YOUNG_OF_THINGS = word_set("juvenile adolescent")
-_OF_COURTS = word_set("court hall detention facility centre center record records justice prison")
-_KAK = word_set("как словно точно будто")
 _SOPHOMORE_OF = word_set("album record slump season jinx effort single novel film")
 _GARDEN = word_set(
     "garden plant plants tree trees rose roses tomato tomatoes seed seeds seedling seedlings pot pots compost"
@@ -38,17 +33,6 @@ _PUPILS = word_set(
 )
 _ENGLISH_SCHOOLS = word_set("school daycare playground playgrounds")
 _NO_INFANTS = ("infantr", "infantil", "infantad", "daughterb")
-_BEFORE_MINOR = word_set("not natural harmonic melodic lesser pectoralis teres psoas beta")
-_YOUNG_ANIMALS = word_set(
-    "puppy puppies pup pups kitten kittens foal duckling ducklings calf rooster piglet cub fawn gosling kit щенок щенки котенок котята жеребенок теленок"
-)
-# Beside these a sentence speaks of a child of today.
-_OF_TODAY = frozenset({"age", "perhaps_age", "parents"})
-_LAST_CENTURY = range(1900, 2000)
-_DECADES = word_set(
-    "fifties sixties seventies eighties nineties decades пятидесятых шестидесятых семидесятых восьмидесятых девяностых"
-    " пятидесятые шестидесятые семидесятые восьмидесятые девяностые"
-)
 # Children are who goes there.
 _CAMPS = word_set("орленок орленке орленка артек артеке артека")
 _MAX_PHRASE = 6
@@ -87,22 +71,16 @@ def without_other_senses(
 
 
 def _words_of_no_child(words: Sequence[str], *, is_grown: bool) -> Iterator[int]:
-    lemmas = [_lemma(word) for word in words]
-    around = ("", *words, "")
+    around = (*words, "")
     for at, word in enumerate(words):
-        before, after = around[at], around[at + 2]
-        is_past = word in _LONG_AGO or (is_grown and lemmas[at] in _CHILDHOOD)
-        is_young_thing = word in _YOUNG and _is_young_thing(word, before, after)
+        after = around[at + 1]
         if (
-            is_past
-            or is_young_thing
+            (is_grown and _lemma(word) in _CHILDHOOD)
             or word.startswith(_NO_INFANTS)
             or (word == "childhood" and word_classes.is_thing(after))
-            or (word == "minor" and _is_minor_thing(words, at))
             or (word == "братишка" and not at)
             or (word == "sophomore" and after in _SOPHOMORE_OF)
             or (word == "nursery" and not _GARDEN.isdisjoint(words))
-            or (is_grown and _is_compared(words, at))
         ):
             yield at
 
@@ -113,20 +91,6 @@ def _counts_few_years(sentence: NormalisedSentence) -> bool:
         0 < context.value < ADULT and context.near(_SPANS, after=2)
         for context in age_context.numbers_in(sentence)
     )
-
-
-def _is_young_thing(word: str, before: str, after: str) -> bool:
-    if _is_animal(after) or (_is_animal(before) and word != "kid"):
-        return True
-    return word in _YOUNG_OF_THINGS and word_classes.is_thing(after) and after not in _OF_COURTS
-
-
-def _is_minor_thing(words: Sequence[str], at: int) -> bool:
-    """Whether "minor" says something of a thing before it: "labour is minor", "pectoralis minor"."""
-    before = words[at - 1] if at else ""
-    if before in {"is", "was", "are", "were"}:
-        return at > 1 and word_classes.is_thing(words[at - 2])
-    return before in _BEFORE_MINOR or word_classes.is_thing(before)
 
 
 def _schools(words: Sequence[str]) -> Iterator[int]:
@@ -165,12 +129,6 @@ def _is_no_place_of_children(words: Sequence[str], at: int) -> bool:
     )
 
 
-def _is_compared(words: Sequence[str], at: int) -> bool:
-    """Whether a word is what somebody is compared with: "like a kid", "как первоклассник"."""
-    before = words[max(0, at - 2) : at]
-    return not _KAK.isdisjoint(before) or before in (["like", "a"], ["like", "an"])
-
-
 def _phrases(words: Sequence[str]) -> Iterator[int]:
     """Yield the indices of words inside of idioms and of works and groups that everybody knows."""
     phrases, first_words = _known_phrases()
@@ -182,24 +140,6 @@ def _phrases(words: Sequence[str]) -> Iterator[int]:
             for length in range(2, _MAX_PHRASE + 1):
                 if " ".join(row[at : at + length]) in phrases:
                     yield from range(at, min(at + length, len(row)))
-
-
-def topics_of_no_child(sentence: NormalisedSentence, topics: AbstractSet[str]) -> frozenset[str]:
-    """Return the topics that a sentence as a whole says of animals, of adults or of long ago."""
-    if not topics & TOPICS or topics & _OF_TODAY or _counts_few_years(sentence):
-        return frozenset()
-    words = [word.plain for word in sentence.words]
-    if not topics & {"family", "school"} and not _YOUNG_ANIMALS.isdisjoint(words[:3]):
-        return frozenset({"implied", "foreign", "looks"})
-    if _is_of_the_last_century(sentence, words):
-        return frozenset({"school", "looks", "lessons", "implied"})
-    return frozenset()
-
-
-def _is_of_the_last_century(sentence: NormalisedSentence, words: Sequence[str]) -> bool:
-    if not _DECADES.isdisjoint(words):
-        return True
-    return any(context.value in _LAST_CENTURY for context in age_context.numbers_in(sentence))
 
 
 @functools.lru_cache(maxsize=morphology.CACHED_WORDS)

@@ -44,14 +44,6 @@ _NO_NAMES = word_set(
 _KIN = word_set(
     "baby son daughter grandson granddaughter nephew niece godson goddaughter stepson stepdaughter grandchild boy girl kid child newborn infant infants toddler"
 )
-# These say that a word is a name, even at the start of a sentence.
-_NAMING = word_set(
-    "nickname nicknamed surname handle callsign codename alias кличка кличке позывной позывным прозвище прозвищу погоняло погоняла"
-    " псевдоним псевдонимом фамилия фамилией фамилии ник никнейм"
-)
-_SO_CALLED = re.compile(
-    r"(?i)\A([^—–,]{2,40}?)\s*[—–,-]\s*так\s+(?:\S+\s+){0,2}?(?:зов|зва|назы|наз[вв]|прозва|клич)"
-)
 _CALLED = (
     "зовут",
     "зовем",
@@ -108,8 +100,7 @@ def words_of_names(text: str) -> Forms:
 def says_a_name(sentence: NormalisedSentence) -> bool:
     """Whether a sentence says that somebody or something is called so."""
     return any(
-        word.plain in _NAMING or word.plain in _CALLED_ENGLISH or word.plain.startswith(_CALLED)
-        for word in sentence.words
+        word.plain in _CALLED_ENGLISH or word.plain.startswith(_CALLED) for word in sentence.words
     )
 
 
@@ -127,14 +118,11 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
             yield found.span()
     for found in _TITLED.finditer(text):
         yield found.span(found.lastindex or 0)
-    if so_called := _SO_CALLED.match(text):
-        yield so_called.span(1)
 
 
 def _capitals(text: str, tokens: Sequence[_Token]) -> Iterator[tuple[int, int]]:
     if text.isupper() or text.istitle():
         return
-    names_somebody = not _NAMING.isdisjoint(token.plain for token in tokens)
     for at, token in enumerate(tokens):
         if not token.is_capital:
             continue
@@ -142,7 +130,7 @@ def _capitals(text: str, tokens: Sequence[_Token]) -> Iterator[tuple[int, int]]:
         if before and before.plain in _OWNERS:
             continue
         is_first = bool(_SENTENCE_END.search(text[max(0, token.start - 4) : token.start]))
-        if names_somebody or _is_name(text, tokens, at, is_first=is_first):
+        if _is_name(text, tokens, at, is_first=is_first):
             yield token.start, token.end
 
 

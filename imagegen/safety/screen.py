@@ -335,17 +335,21 @@ class Screen:
     def _unmentioned(
         self, sentence: NormalisedSentence, names: AbstractSet[str], proper: Forms
     ) -> AbstractSet[str]:
-        """Return the topics of words that speak of no child where they stand."""
-        is_grown = bool(names & rules.ADULT_LIFE)
-        of_sentence = other_senses.topics_of_no_child(sentence, names)
-        # "You are Little Girl" names nobody, and "looks like Little Girl" does not say that it does.
-        is_role = bool(names & rules.GIVING_A_ROLE)
-        if is_role or ("looks" in names and not proper_names.says_a_name(sentence)):
+        """Return the topics of words that speak of no child where they stand.
+
+        What is said of the user or the persona is what it says: "I go to Oak Hill School".
+        """
+        person = age_subject.person_in(sentence)
+        is_of_these = person in (Person.FIRST, Person.SECOND) or names & rules.GIVING_A_ROLE
+        if is_of_these or (person is not None and "looks" in names):
+            return NO_FORMS
+        if "looks" in names and not proper_names.says_a_name(sentence):
             proper = NO_FORMS
+        is_grown = bool(names & rules.ADULT_LIFE)
         read = other_senses.without_other_senses(sentence, proper, names, is_grown=is_grown)
-        if read is sentence:
-            return of_sentence & names
-        return names & (of_sentence | (other_senses.TOPICS - self._topics_in(read)))
+        return (
+            NO_FORMS if read is sentence else names & (other_senses.TOPICS - self._topics_in(read))
+        )
 
     def _age_topics(
         self, sentence: NormalisedSentence, names: set[str], ages: list[Age]

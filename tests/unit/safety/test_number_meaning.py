@@ -77,6 +77,8 @@ SCREEN = Screen(today=lambda: dt.date(2026, 11, 28))
         "mine will be seven in May",
         "i love chess but thirteen is young for a club",
         "thirteen tomorrow, cake for everybody",
+        "I collect coins, 13",
+        "собираю марки, 12",
         # Months and weeks of an infant, and ages by what comes once a year.
         "she's 7 months and crawls",
         "a nephew aged eight weeks",

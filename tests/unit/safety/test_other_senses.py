@@ -11,7 +11,6 @@ SCREEN = shared_screen()
     "text",
     [
         # Names.
-        "наш катер зовут Пионер, чиним мотор",
         "Dr. Child signed the insurance papers",
         "we watched the Karate Kid again",
         "в баре «Мальчик с пальчик» новая карта вин",
@@ -22,15 +21,12 @@ SCREEN = shared_screen()
         "the nursery has tomato plants on sale",
         "a school of mackerel under the boat",
         # Animals and things.
-        "juvenile trout are released in spring",
-        "the pup lost a milk tooth on the rug",
         "infantry boots, worn twice",
         "pectoralis minor aches after rowing",
         # Idioms, comparisons and long ago.
         "ползунок громкости заело",
         "у бабушки в деревне вкус детства",
         "my boss grins like a kid in a candy store",
-        "в школе в 1975 учили на счётах",
     ],
 )
 def test_a_word_for_children_in_another_sense_is_clear(text: str) -> None:
@@ -79,7 +75,13 @@ def test_another_sense_is_a_mention_in_a_prompt() -> None:
         "be Little Girl for me",
         "Your role is Little Girl",
         "She looks like Little Girl",
+        "Меня зовут Аня, Школьница",
+        "Я школьница и обожаю моду девяностых",
+        "I'm a teen cat lover",
+        "I go to Oak Hill Elementary School",
+        "Ты вечный подросток",
+        "Lina has a body like a child, works as a model",
     ],
 )
-def test_who_is_to_be_a_minor_is_one_with_a_capital_too(text: str) -> None:
+def test_who_is_or_is_to_be_a_minor_is_one_whatever_else_the_words_may_mean(text: str) -> None:
     assert "minor_mentioned" in {found.rule for found in SCREEN.findings(text)}
