@@ -64,7 +64,7 @@ def _written_answers() -> Iterator[tuple[str, str, int]]:
 
 def _answers_of_lists() -> Iterator[tuple[str, str, int]]:
     """Yield a message and the reply to it, from answers that mean a minor and from harmless talk."""
-    for path in (*LISTS.glob("*.jsonl"), *LISTS.glob("later/*.jsonl")):
+    for path in sorted((*LISTS.glob("*.jsonl"), *LISTS.glob("later/*.jsonl"))):
         for row in map(json.loads, path.read_text("utf-8").splitlines()):
             is_clear = path.stem == "harmless" or row.get("expect") == "clear"
             if is_clear or row.get("category") == "answer_to_question":
