@@ -249,8 +249,8 @@ async def test_what_waits_too_long_is_taken_off_and_others_are_left_alone() -> N
 
 
 async def test_waiting_behind_others_does_not_count_as_drawing() -> None:
-    limits = replace(LIMITS, drawing_s=500 * MS, silence_s=500 * MS)
-    sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=300 * MS)
+    limits = replace(LIMITS, drawing_s=1_500 * MS, silence_s=1_500 * MS)
+    sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=600 * MS)
     async with (
         sandbox,
         client(sandbox.address, limits) as host,
