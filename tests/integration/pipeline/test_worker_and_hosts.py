@@ -99,7 +99,7 @@ async def test_a_prompt_on_a_host_out_of_reach_is_a_stray_and_another_host_draws
     products: ProductFactory, sessions: Sessions
 ) -> None:
     async with products.start(
-        hosts=2, seconds_per_picture=1.0, comfyui_away_timeout=0.5
+        hosts=2, seconds_per_picture=1.0, comfyui_away_timeout=2.0
     ) as product:
         request = await product.ask()
         await _until(lambda: any(host.posted for host in product.hosts))
