@@ -260,11 +260,18 @@ def _is_said_without_years(context: NumberContext) -> bool:
 
 def age_in_grade(context: NumberContext) -> int | None:
     """Return the approximate age of pupils if the number is a school class, else None."""
+    if _is_praise(context):
+        return None
     is_grade = bool(context.word_after & _GRADE) and not context.second_after & _NO_GRADES
     is_grade = is_grade or _is_a_grade_unsaid(context)
     # `9б`, the class 9 b, may be read as 96.
     value = context.value if context.value <= _LAST_GRADE else context.value // 10
     return value + 6 if is_grade and 0 < value <= _LAST_GRADE else None
+
+
+def _is_praise(context: NumberContext) -> bool:
+    """Whether "первый класс" is all that a sentence says; an answer is read with its question."""
+    return context.value == 1 and not context.before and len(context.after) == 1
 
 
 def _is_a_grade_unsaid(context: NumberContext) -> bool:

@@ -157,7 +157,7 @@ async def test_a_host_that_dies_while_it_draws_costs_nothing_but_time(
     products: ProductFactory, sessions: Sessions
 ) -> None:
     async with products.start(
-        hosts=2, seconds_per_picture=1.0, comfyui_away_timeout=1.0
+        hosts=2, seconds_per_picture=1.0, comfyui_away_timeout=2.0
     ) as product:
         request = await product.ask()
         dying = await drawing_host(product)

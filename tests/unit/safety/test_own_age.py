@@ -189,3 +189,17 @@ def test_who_answers_as_i_to_whom_they_play_speaks_of_themselves(
     found = shared_screen().findings(asked, Message(role="user", text=answer))
 
     assert {each.subject for each in found if each.subject} == subjects
+
+
+def test_praise_is_no_class_of_the_user() -> None:
+    findings = shared_screen().findings("Первый класс! Отличный сервис")
+
+    assert Subject.USER not in {found.subject for found in findings}
+
+
+def test_a_first_class_that_answers_a_question_is_the_users() -> None:
+    asked = Message(role="persona", text="В каком ты классе?")
+
+    findings = shared_screen().findings(asked, Message(role="user", text="Первый класс"))
+
+    assert Subject.USER in {found.subject for found in findings}
