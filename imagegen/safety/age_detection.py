@@ -171,7 +171,7 @@ def _age(context: NumberContext, years: int) -> Age:
 
 
 def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int | None:
-    if (grade := age_school.age_in_grade(context) or age_russian.age_in_grade(context)) is not None:
+    if (grade := age_school.age_in_grade(context)) is not None:
         return grade
     if (years := age_birth.years_old_at_graduation(context, today)) is not None:
         return years

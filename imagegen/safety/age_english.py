@@ -95,6 +95,7 @@ _CAKE = word_set("cake")
 _BLEW = word_set("blow blows blew blowing blown")
 _YEARLY = word_set("birthdays winters summers springs")
 _LIVED = word_set("had seen lived celebrated known")
+_ROUNDS, _SUN = word_set("trips trip laps lap orbits rounds spins times turns"), word_set("sun")
 _LEFT_OUT = word_set("be")
 _NEVER_THINGS = word_set("i im you youre u we mine ours yours")
 # A word that begins something new after a number, so that nothing after it is counted.
@@ -179,6 +180,11 @@ def _is_an_attribute(context: NumberContext) -> bool:
         )
     opener = context.opener(_FILLERS | _BEFORE_ATTRIBUTE)
     return not opener or not opener[-1] & TO_BE
+
+
+def is_around_the_sun(context: NumberContext) -> bool:
+    """Whether years are told as in "15 trips around the sun"."""
+    return bool(context.word_after & _ROUNDS) and context.near(_SUN, after=4)
 
 
 def has_candles(context: NumberContext) -> bool:
@@ -277,6 +283,10 @@ def _is_of_life(context: NumberContext) -> bool:
     """Whether years are counted by what comes once in each: "blew out eleven candles"."""
     if has_candles(context):
         return context.near(_BLEW, before=5) or context.near(_OWN, before=4, after=4)
+    if is_around_the_sun(context):
+        return True
+    if context.word_after & _YEARS and context.word_before & {"lived"}:
+        return len(context.after) == 1  # "I have lived 13 years", but "lived 13 years in Rome"
     return bool(context.word_after & _YEARLY) and context.near(_LIVED, before=3)
 
 

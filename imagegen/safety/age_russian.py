@@ -38,13 +38,6 @@ _KIN: Forms = word_set(
     "младший старший средний близнец двойняшка сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка"
 )
 _NOMINATIVE = word_set("она он ты я")
-_TO_FINISH = word_set("окончить закончить заканчивать оканчивать")
-_GRADE = word_set("класс классник классница клас классе кл")
-# "Восьмой класс точности" is no class of a school.
-_NO_GRADES = word_set(
-    "опасность точность жилье зачет защита комфорт обслуживание энергопотребление прочность"
-    " надежность сложность"
-)
 _FILLERS = word_set(
     "э ээ эм эмм мм ну вот короче значит типо около примерно где то почти всего только лишь едва уже скоро сейчас будет быть было стать"
     " исполниться исполняться стукнуть нет нету не еще типа вроде как бы под лет на вид точно чуть"
@@ -72,8 +65,6 @@ _ORDINAL_AGES = range(2, 19)
 _BELONGING = word_set("по из в с со на от через за у для моей моему твоей твоему нашей нашему")
 _MAX_BELONGING = 4  # words
 _MIN_DENIAL = 2  # words
-_LAST_GRADE = 11
-_MIN_BEFORE_GRADE = 2  # words
 _LETTER = 2  # "седьмой бэ"
 # "в семь лет", but "срок в семь лет", "раз в четыре года"
 _AT_AGE = word_set("в с до для от под")
@@ -182,6 +173,8 @@ def _is_year_of_life(context: NumberContext) -> bool:
         is_alive = context.near({"жизнь", "свет"}, after=4)
         is_of_somebody = context.near(_DATIVE, before=3, after=3) or is_said_of_person(context)
         return is_alive or is_of_somebody or context.near(_GOES_ON, before=2, after=3)
+    if context.near(_GOES_ON, before=2, after=2) and context.near(_DATIVE, before=3, after=3):
+        return not any(map(may_have_a_number, context.words_after[:1]))  # "мне пошёл пятнадцатый"
     is_birthday = context.word_after & {"день"} and context.second_after & {"рождение"}
     return bool(context.word_after & {"весна", "рождение"} or is_birthday)
 
@@ -258,37 +251,8 @@ def _is_said_without_years(context: NumberContext) -> bool:
     return _is_not_yet_of_age(context) or _is_allowed_at(context) or _is_said_in_slang(context)
 
 
-def age_in_grade(context: NumberContext) -> int | None:
-    """Return the approximate age of pupils if the number is a school class, else None."""
-    if _is_praise(context):
-        return None
-    is_grade = bool(context.word_after & _GRADE) and not context.second_after & _NO_GRADES
-    is_grade = is_grade or _is_a_grade_unsaid(context)
-    # `9б`, the class 9 b, may be read as 96.
-    value = context.value if context.value <= _LAST_GRADE else context.value // 10
-    return value + 6 if is_grade and 0 < value <= _LAST_GRADE else None
-
-
-def _is_praise(context: NumberContext) -> bool:
-    """Whether "первый класс" is all that a sentence says; an answer is read with its question."""
-    return context.value == 1 and not context.before and len(context.after) == 1
-
-
-def _is_a_grade_unsaid(context: NumberContext) -> bool:
-    """Whether an ordinal number stands for a class: "перешла в десятый", "Лена в седьмом"."""
-    if not context.number.is_ordinal or context.value > _LAST_GRADE:
-        return False
-    if len(context.before) < _MIN_BEFORE_GRADE:
-        return False
-    if any(map(_may_have_a_number, context.words_after[:1])):
-        return False  # "в седьмом ряду"
-    if context.near(_TO_FINISH, before=1, after=1):
-        return True
-    is_out = context.word_before & {"из"} and not context.word.endswith("ой")
-    return bool(context.word_before & {"в", "во"} or is_out)
-
-
-def _may_have_a_number(word: str) -> bool:
+def may_have_a_number(word: str) -> bool:
+    """Whether an ordinal number may belong to the word after it: "в седьмом ряду", but "седьмой бэ"."""
     is_said = morphology.is_noun(word) or morphology.is_adjective(word)
     return is_said or (morphology.is_unknown(word) and len(word) > _LETTER)
 

@@ -108,7 +108,7 @@ def is_of_a_thing(
         return False
     if any(forms & _AGE for forms in context.before[-4:]) or _stands_before_a_person(context):
         return False
-    if age_russian.is_of_a_person(context):
+    if age_russian.is_of_a_person(context) or age_english.is_around_the_sun(context):
         return False
     animals = subject_words()["animals"]
     names_an_animal = any(forms & animals for forms in context.before)
