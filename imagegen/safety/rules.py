@@ -11,6 +11,8 @@ from imagegen.safety.age_subject import Subject
 _MINOR = {"looks", "age"}
 _CHILDREN = {*_MINOR, "family", "school"}
 _MENTIONED = {*_CHILDREN, "diminutives", "expecting", "perhaps_age", "implied", "foreign"}
+# What the weighed words of a sentence may take back: none of these is certain by itself.
+_TAKEN_BACK = {"looks", "family", "school", "diminutives", "implied", "perhaps_age"}
 _RELATIVES = {"family", "diminutives", "pets"}
 _NOT_GROWN = {*_MINOR, "school", "perhaps_age", "codes", "wishes"}
 _NUDITY_OR_SEX = {"sexual", "nudity"}
@@ -127,7 +129,8 @@ CLEAR = Finding(verdict=ScreenVerdict.CLEAR, rule="none")
 class Topics:
     """The topics of one sentence, who the minors are of whom it speaks, and what of it is weighed.
 
-    `unmentioned` are those of the topics that refuse what they always do, but mention no minor.
+    `unmentioned` are those of the topics that refuse what they always do, but mention no minor. The
+    topics "learnt" and "learnt_harmless" say that its weighed words mean a minor, or none.
     """
 
     names: AbstractSet[str] = frozenset()
@@ -138,7 +141,14 @@ class Topics:
     @property
     def mentioned(self) -> AbstractSet[str]:
         """The topics that may mention a minor."""
-        return self.names - self.unmentioned
+        mentioned = self.names - self.unmentioned
+        return mentioned - _TAKEN_BACK if "learnt_harmless" in self.names else mentioned
+
+    @property
+    def may_be_taken_back(self) -> bool:
+        """Whether what mentions a minor may be taken back, if anything does."""
+        mentioned = self.mentioned & _MENTIONED
+        return bool(mentioned) and mentioned <= _TAKEN_BACK
 
 
 def topics_of_age(subject: Subject) -> Topics:
@@ -150,10 +160,11 @@ def topics_of_age(subject: Subject) -> Topics:
 def without_adult_relatives(sentences: Sequence[Topics]) -> list[Topics]:
     """Return the topics without the family and the pet names that are said of adults.
 
-    That somebody is grown up may be said in the sentence itself or in the next one.
+    That somebody is grown up may be said in the sentence itself or in the next one. Weighed words know
+    only what stands in their own sentence.
     """
     return [
-        replace(one, names=one.names - _RELATIVES)
+        replace(one, names=one.names - _RELATIVES - (set() if "grown" in one.names else {"learnt"}))
         if one.names & _RELATIVES
         and not one.names & _NOT_GROWN
         and not ("described" in one.names and "family" in one.names)

@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 # To be raised with every change of what is found: the safety audit stores which version refused.
-VERSION = "10"
+VERSION = "11"
 
 # A shorter word of the hard list may be a part of a harmless name.
 _MIN_CODE = 3
@@ -230,11 +230,10 @@ class Screen:
             for message, part in zip(messages, by_sentence, strict=True)
         ]
         today = self._today()
-        for index in dialog.replies(messages):
-            if learnt_words.answer_as_a_minor(
-                _weighed(by_sentence[index - 1][-_QUESTION:]), _weighed(by_sentence[index])
-            ):
-                topics[index].append(Topics(names={"learnt"}))
+        for index in dialog.replies(messages) if weighs_words else ():
+            topics[index] = _weighed_reply(
+                topics[index], asked=by_sentence[index - 1], answered=by_sentence[index]
+            )
         for index, no_ages in dialog.other_answers(messages):
             topics[index] = [replace(each, names=each.names - no_ages) for each in topics[index]]
         for index, answer in (
@@ -330,7 +329,14 @@ class Screen:
         # "It's a new car. She is 15": of what was named before, the words say nothing.
         if not named and learnt_words.speak_of_a_minor(sentence, weighed):
             names.add("learnt")
-        return Topics(names=names, subjects=subjects, unmentioned=unmentioned, weighed=weighed)
+        topics = Topics(names=names, subjects=subjects, unmentioned=unmentioned, weighed=weighed)
+        if (
+            topics.may_be_taken_back
+            and not _is_of_those_who_speak(sentence, names)
+            and learnt_words.speak_of_no_minor(sentence, weighed)
+        ):
+            return replace(topics, names={*names, "learnt_harmless"})
+        return topics
 
     def _unmentioned(
         self, sentence: NormalisedSentence, names: AbstractSet[str], proper: Forms
@@ -339,9 +345,9 @@ class Screen:
 
         What is said of the user or the persona is what it says: "I go to Oak Hill School".
         """
-        person = age_subject.person_in(sentence)
-        is_of_these = person in (Person.FIRST, Person.SECOND) or names & rules.GIVING_A_ROLE
-        if is_of_these or (person is not None and "looks" in names):
+        if _is_of_those_who_speak(sentence, names) or (
+            "looks" in names and age_subject.person_in(sentence) is not None
+        ):
             return NO_FORMS
         if "looks" in names and not proper_names.says_a_name(sentence):
             proper = NO_FORMS
@@ -424,8 +430,30 @@ def _message(message: str | Message) -> Message:
     return message.model_copy(update={"text": visible(message.text)})
 
 
+def _is_of_those_who_speak(sentence: NormalisedSentence, names: AbstractSet[str]) -> bool:
+    """Whether a sentence is of the user or the persona, or says what somebody is to be."""
+    person = age_subject.person_in(sentence)
+    return person in (Person.FIRST, Person.SECOND) or bool(names & rules.GIVING_A_ROLE)
+
+
+def _weighed_reply(
+    topics: list[Topics], *, asked: Sequence[Topics], answered: Sequence[Topics]
+) -> list[Topics]:
+    """Return the topics of an answer, with what its words mean together with those of its question."""
+    question, answer = _weighed(asked[-_QUESTION:]), _weighed(answered)
+    if learnt_words.answer_as_a_minor(question, answer):
+        return [*topics, Topics(names={"learnt"})]
+    if learnt_words.answer_as_no_minor(question, answer):
+        return [*map(_without_perhaps_age, topics)]
+    return topics
+
+
+def _without_perhaps_age(topics: Topics) -> Topics:
+    return replace(topics, names=topics.names - {"perhaps_age"})
+
+
 def _without_learnt(topics: Topics) -> Topics:
-    return replace(topics, names=topics.names - {"learnt"})
+    return replace(topics, names=topics.names - {"learnt", "learnt_harmless"})
 
 
 def _weighed(topics: Sequence[Topics]) -> frozenset[str]:

@@ -47,9 +47,10 @@ def _written_lines() -> Iterator[tuple[str, int]]:
     for name, label in (("mentions", 1), ("harmless", 0)):
         for path in sorted((LISTS / "learnt").glob(f"*{name}.txt")):
             yield from ((text, label) for text in path.read_text("utf-8").splitlines())
-    for text in (LISTS.parent / "harmless.txt").read_text("utf-8").splitlines():
-        if text and text[0] not in "#~":
-            yield text, 0
+    for name, label in (("mentions", 1), ("harmless", 0)):
+        for text in (LISTS.parent / f"{name}.txt").read_text("utf-8").splitlines():
+            if text and text[0] not in "#~":
+                yield text, label
     yield from ((text, 0) for text in said_by_personas())
 
 
@@ -107,6 +108,7 @@ def digest() -> str:
         *LISTS.glob("*.jsonl"),
         *LISTS.glob("later/*"),
         *LISTS.glob("learnt/**/*.txt"),
+        LISTS.parent / "mentions.txt",
         LISTS.parent / "harmless.txt",
         *SAFETY.glob("lexicon/*.toml"),
         SAFETY / "learnt_words.py",

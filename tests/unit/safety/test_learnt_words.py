@@ -7,7 +7,7 @@ from imagegen.safety.learnt_words import answer_features
 from imagegen.safety.normalise import sentences
 from imagegen.safety.numbers import Number, number_of
 from imagegen.safety.rules import Finding
-from imagegen.safety.screen import ScreenVerdict, shared_screen
+from imagegen.safety.screen import ScreenVerdict, Subject, shared_screen
 from tests.unit.safety.learn_words import WEIGHTS, digest, learn, said_by_personas
 
 MINOR = Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="minor_mentioned")
@@ -43,6 +43,43 @@ def test_weighed_words_do_not_count_in_a_prompt(sentence: str) -> None:
 )
 def test_talk_of_parents_alone_is_clear(sentence: str) -> None:
     assert shared_screen().findings(sentence) == []
+
+
+HARMLESS = [
+    "kid leather gloves for the motorcycle, thirty euros",
+    "the goat had kids this spring, all brown",
+    "like a kid in a candy store, our boss at the tractor fair",
+]
+
+
+@pytest.mark.parametrize("sentence", HARMLESS)
+def test_what_mentions_a_child_is_taken_back_beside_words_that_mean_none(sentence: str) -> None:
+    assert shared_screen().findings(sentence) == []
+
+
+@pytest.mark.parametrize("sentence", [f"I am {HARMLESS[2]}", f"you are {HARMLESS[2]}"])
+def test_nothing_is_taken_back_of_the_user_or_the_persona(sentence: str) -> None:
+    assert MINOR.rule in {found.rule for found in shared_screen().findings(sentence)}
+
+
+def test_an_age_is_never_taken_back() -> None:
+    findings = shared_screen().findings(f"{HARMLESS[0]}, a boy of 14")
+
+    assert MINOR.rule in {found.rule for found in findings}
+
+
+def test_what_is_taken_back_still_refuses_what_is_sexual() -> None:
+    finding = shared_screen().conversation(f"{HARMLESS[2]}, naked")
+
+    assert finding.verdict is ScreenVerdict.REFUSED
+
+
+@pytest.mark.parametrize("sentence", HARMLESS)
+def test_nothing_is_taken_back_in_a_prompt_or_a_caption(sentence: str) -> None:
+    assert shared_screen().prompt(sentence).verdict is ScreenVerdict.REFUSED
+    assert shared_screen().caption(sentence) == Finding(
+        verdict=ScreenVerdict.SAFE_ONLY, rule=MINOR.rule, subject=Subject.THIRD
+    )
 
 
 def test_what_shipped_personas_say_keeps_no_picture_tame() -> None:
@@ -101,6 +138,9 @@ def test_an_answer_is_weighed_with_its_question(question: str, answer: str) -> N
         ("which gate?", "16, running"),
         ("сколько шёл фильм?", "пятнадцать минут, короткий"),
         ("can you drive there?", "sure, I'll take the van"),
+        ("how many eggs?", "a dozen, please"),
+        ("which exit?", "13, then the second right"),
+        ("how long to port?", "Fifteen at this speed."),
         ("Тебе есть 18?", "да, давно"),
     ],
 )
@@ -108,6 +148,18 @@ def test_answers_of_adults_are_clear(question: str, answer: str) -> None:
     said = Message(role="persona", text=question), Message(role="user", text=answer)
 
     assert shared_screen().findings(*said) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [("how old is he?", "13, then the second right"), ("how old are you?", "a dozen, please")],
+)
+def test_the_answer_to_a_question_for_an_age_is_never_taken_back(
+    question: str, answer: str
+) -> None:
+    said = Message(role="persona", text=question), Message(role="user", text=answer)
+
+    assert MINOR.rule in {found.rule for found in shared_screen().findings(*said)}
 
 
 def test_only_a_question_and_its_answer_together_have_features_of_both() -> None:
