@@ -88,6 +88,8 @@ async def _process_claimed(context: JobContext, request: ClaimedRequest) -> str:
         try:
             with breaker.watching(request.id):
                 async with context.quarantine.admitted(request):
+                    if request.is_suspect:
+                        await context.requests.end_wait(request)
                     await _generate_and_deliver(context, request)
         except (ClaimLost, WorkerStops):
             raise

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from imagegen.errors import Rejected, Unavailable
-from imagegen.requests.claim import SUSPECT_AFTER_CRASHES, ClaimedRequest
+from imagegen.requests.claim import ClaimedRequest
 
 _RETRY_AFTER_S = 2.0
 # Suspects that wait ask every two seconds, each of them, and one count of them all is enough.
@@ -72,7 +72,7 @@ class Quarantine:
         Raises:
             Unavailable: as in `admitted`.
         """
-        if request.crashes < SUSPECT_AFTER_CRASHES or request.id in self._running:
+        if not request.is_suspect or request.id in self._running:
             return
         suspects = await self._recent_count()
         most_crashes = max([request.crashes, *self._running.values()])

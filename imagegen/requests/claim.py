@@ -109,6 +109,11 @@ class ClaimedRequest:
     stages: StageTimes = field(default_factory=StageTimes, compare=False)
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether so many of its jobs in a row have vanished with their workers that it may be why."""
+        return self.crashes >= SUSPECT_AFTER_CRASHES
+
+    @property
     def next_prompt_id(self) -> UUID:
         """The id of the prompt that is drawn next; it follows from the request and `draw`."""
         return uuid5(self.id, str(self.draw + 1))

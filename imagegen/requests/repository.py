@@ -76,6 +76,18 @@ _AGE_S = func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).
 _IS_OF_KNOWN_KIND = ImageRequest.kind.in_(list(Kind))
 
 
+# A claim that was not released: the job that had it has crashed. It is no suspect if it only waited.
+_CRASHES = case(
+    (
+        and_(
+            ImageRequest.claim.is_not(None),
+            ImageRequest.claim.is_distinct_from(ImageRequest.waiting_claim),
+        ),
+        ImageRequest.crashes + 1,
+    ),
+    else_=ImageRequest.crashes,
+)
+
 # Statements are built once: to build one takes longer than to run it.
 _CLAIM = DirectQuery(
     update(ImageRequest)
@@ -88,17 +100,11 @@ _CLAIM = DirectQuery(
         claim=bindparam("new_claim"),
         # A picture that was sent from the memory of a job that died is fetched or drawn again.
         state=case((ImageRequest.image.is_(None), RELEASED), else_=ImageRequest.state),
-        # A claim that was not released: the job that had it has crashed. It is no suspect if it
-        # only waited.
-        crashes=case(
-            (
-                and_(
-                    ImageRequest.claim.is_not(None),
-                    ImageRequest.claim.is_distinct_from(ImageRequest.waiting_claim),
-                ),
-                ImageRequest.crashes + 1,
-            ),
-            else_=ImageRequest.crashes,
+        crashes=_CRASHES,
+        # A suspect waits until it is admitted beside other suspects.
+        waiting_claim=case(
+            (_CRASHES >= SUSPECT_AFTER_CRASHES, bindparam("new_claim", type_=Uuid())),
+            else_=ImageRequest.waiting_claim,
         ),
         updated_at=func.clock_timestamp(),
     )
@@ -256,6 +262,8 @@ class RequestRepository:
     async def claim(self, request_id: UUID) -> ClaimedRequest | None:
         """Claim an open request, even if another job has it.
 
+        A suspect only waits until `end_wait`: if its worker dies before that, it is no crash.
+
         None: it has ended or is unknown, or its kind or its state is one that only a newer worker
         knows.
         """
@@ -328,7 +336,9 @@ class RequestRepository:
         await mark_waiting(self._engine, request)
 
     async def end_wait(self, request: ClaimedRequest) -> None:
-        """Write down that the job waits no longer, and takes up the prompt that it has on a host.
+        """Write down that the job waits no longer: if its worker dies from now on, that is a crash.
+
+        Call it before the prompt on a host is taken up, and when a suspect is admitted.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.

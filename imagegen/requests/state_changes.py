@@ -113,10 +113,10 @@ async def mark_waiting(database: AsyncEngine | AsyncConnection, request: Claimed
 
 
 async def end_wait(database: AsyncEngine | AsyncConnection, request: ClaimedRequest) -> None:
-    """Write down that the job waits no longer, and goes on with the prompt that it had.
+    """Write down that the job waits no longer, and that this claim may be a crash.
 
     Raises:
-        ClaimLost: the request is not ours any more, or is not drawing.
+        ClaimLost: the request is not ours any more, or has ended.
     """
     await run_fenced(database, _END_WAIT, ours(request))
 
@@ -208,6 +208,4 @@ _MARK_WAITING = DirectQuery(
     )
     .returning(ImageRequest.id)
 )
-_END_WAIT = DirectQuery(
-    _write({State.DRAWING}).values(waiting_claim=None).returning(ImageRequest.id)
-)
+_END_WAIT = DirectQuery(_write(OPEN).values(waiting_claim=None).returning(ImageRequest.id))

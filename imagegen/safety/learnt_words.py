@@ -22,8 +22,8 @@ from imagegen.safety.numbers import Number
 BIAS, ANSWER = "bias", "<answer>"
 # Of 3,163 harmless lines of talk that it was not learnt from one has a higher score, and of 24,637
 # that were written to look like mentions 77; of 2,068 harmless answers six.
-_THRESHOLD, _THRESHOLD_OF_ANSWERS = 0.75, 1.0
-_HARMLESS, _HARMLESS_ANSWER = -2.0, -1.0
+_THRESHOLD, _THRESHOLD_OF_ANSWERS = 1.0, 1.0
+_NO_AGE, _NO_AGE_IN_ANSWER = -2.5, -1.0
 _MIN_WORDS, _FEW_WORDS = 3, 4
 _START, _END, _NUMBER, _BEGINNING = "^", "$", "#", "~"
 _STEM = 5  # letters
@@ -39,9 +39,12 @@ def speak_of_a_minor(sentence: NormalisedSentence, weighed: AbstractSet[str]) ->
     return len(sentence.words) >= _MIN_WORDS and score(weighed, weights()) > _THRESHOLD
 
 
-def speak_of_no_minor(sentence: NormalisedSentence, weighed: AbstractSet[str]) -> bool:
-    """Whether the words of a sentence, of which these features are weighed, together mean no minor."""
-    return len(sentence.words) >= _MIN_WORDS and score(weighed, weights()) < _HARMLESS
+def tell_no_age(sentence: NormalisedSentence, weighed: AbstractSet[str]) -> bool:
+    """Whether a number that may be an age is none by the words of its sentence.
+
+    That holds for uncertain numbers only: beside words of an adult's life a child is still a child.
+    """
+    return len(sentence.words) >= _MIN_WORDS and score(weighed, weights()) < _NO_AGE
 
 
 def answer_as_a_minor(asked: AbstractSet[str], answered: AbstractSet[str]) -> bool:
@@ -49,9 +52,9 @@ def answer_as_a_minor(asked: AbstractSet[str], answered: AbstractSet[str]) -> bo
     return score(answer_features(asked, answered), weights()) > _THRESHOLD_OF_ANSWERS
 
 
-def answer_as_no_minor(asked: AbstractSet[str], answered: AbstractSet[str]) -> bool:
-    """Whether a question and the answer to it, given by their features, together mean no minor."""
-    return score(answer_features(asked, answered), weights()) < _HARMLESS_ANSWER
+def answer_tells_no_age(asked: AbstractSet[str], answered: AbstractSet[str]) -> bool:
+    """Whether a number in an answer that may be an age is none, by the question and the answer."""
+    return score(answer_features(asked, answered), weights()) < _NO_AGE_IN_ANSWER
 
 
 def features(sentence: NormalisedSentence, topics: AbstractSet[str]) -> frozenset[str]:

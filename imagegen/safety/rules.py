@@ -11,8 +11,6 @@ from imagegen.safety.age_subject import Subject
 _MINOR = {"looks", "age"}
 _CHILDREN = {*_MINOR, "family", "school"}
 _MENTIONED = {*_CHILDREN, "diminutives", "expecting", "perhaps_age", "implied", "foreign"}
-# What the weighed words of a sentence may take back: none of these is certain by itself.
-_TAKEN_BACK = {"looks", "family", "school", "diminutives", "implied", "perhaps_age"}
 _RELATIVES = {"family", "diminutives", "pets"}
 _NOT_GROWN = {*_MINOR, "school", "perhaps_age", "codes", "wishes"}
 _NUDITY_OR_SEX = {"sexual", "nudity"}
@@ -130,7 +128,7 @@ class Topics:
     """The topics of one sentence, who the minors are of whom it speaks, and what of it is weighed.
 
     `unmentioned` are those of the topics that refuse what they always do, but mention no minor. The
-    topics "learnt" and "learnt_harmless" say that its weighed words mean a minor, or none.
+    topic "learnt" says that its weighed words mean a minor, "no_age" that a number in it is no age.
     """
 
     names: AbstractSet[str] = frozenset()
@@ -142,13 +140,7 @@ class Topics:
     def mentioned(self) -> AbstractSet[str]:
         """The topics that may mention a minor."""
         mentioned = self.names - self.unmentioned
-        return mentioned - _TAKEN_BACK if "learnt_harmless" in self.names else mentioned
-
-    @property
-    def may_be_taken_back(self) -> bool:
-        """Whether what mentions a minor may be taken back, if anything does."""
-        mentioned = self.mentioned & _MENTIONED
-        return bool(mentioned) and mentioned <= _TAKEN_BACK
+        return mentioned - {"perhaps_age"} if "no_age" in self.names else mentioned
 
 
 def topics_of_age(subject: Subject) -> Topics:

@@ -329,14 +329,13 @@ class Screen:
         # "It's a new car. She is 15": of what was named before, the words say nothing.
         if not named and learnt_words.speak_of_a_minor(sentence, weighed):
             names.add("learnt")
-        topics = Topics(names=names, subjects=subjects, unmentioned=unmentioned, weighed=weighed)
         if (
-            topics.may_be_taken_back
+            "perhaps_age" in names
             and not _is_of_those_who_speak(sentence, names)
-            and learnt_words.speak_of_no_minor(sentence, weighed)
+            and learnt_words.tell_no_age(sentence, weighed)
         ):
-            return replace(topics, names={*names, "learnt_harmless"})
-        return topics
+            names.add("no_age")
+        return Topics(names=names, subjects=subjects, unmentioned=unmentioned, weighed=weighed)
 
     def _unmentioned(
         self, sentence: NormalisedSentence, names: AbstractSet[str], proper: Forms
@@ -443,17 +442,13 @@ def _weighed_reply(
     question, answer = _weighed(asked[-_QUESTION:]), _weighed(answered)
     if learnt_words.answer_as_a_minor(question, answer):
         return [*topics, Topics(names={"learnt"})]
-    if learnt_words.answer_as_no_minor(question, answer):
-        return [*map(_without_perhaps_age, topics)]
+    if learnt_words.answer_tells_no_age(question, answer):
+        return [replace(each, names={*each.names, "no_age"}) for each in topics]
     return topics
 
 
-def _without_perhaps_age(topics: Topics) -> Topics:
-    return replace(topics, names=topics.names - {"perhaps_age"})
-
-
 def _without_learnt(topics: Topics) -> Topics:
-    return replace(topics, names=topics.names - {"learnt", "learnt_harmless"})
+    return replace(topics, names=topics.names - {"learnt", "no_age"})
 
 
 def _weighed(topics: Sequence[Topics]) -> frozenset[str]:

@@ -36,6 +36,23 @@ async def test_a_claim_that_nobody_let_go_of_is_a_crash(
     assert [claim and claim.crashes for claim in claims] == [0, 1, 2]
 
 
+async def test_a_suspect_that_was_not_admitted_yet_has_not_crashed(
+    products: ProductFactory, engine: AsyncEngine
+) -> None:
+    """Its worker died over another one that was admitted at the same moment."""
+    requests = RequestRepository(engine)
+    async with products.start(works=False) as product:
+        request = await product.ask()
+        suspect = [await request_steps.claimed(requests, request.id) for _ in range(3)][-1]
+
+        claimed_again = await request_steps.claimed(requests, request.id)
+        await requests.end_wait(claimed_again)
+        after_admission = await request_steps.claimed(requests, request.id)
+
+    assert suspect.is_suspect
+    assert [each.crashes for each in (suspect, claimed_again, after_admission)] == [2, 2, 3]
+
+
 async def test_a_claim_that_was_let_go_is_none(
     products: ProductFactory, engine: AsyncEngine
 ) -> None:

@@ -7,7 +7,7 @@ from imagegen.safety.learnt_words import answer_features
 from imagegen.safety.normalise import sentences
 from imagegen.safety.numbers import Number, number_of
 from imagegen.safety.rules import Finding
-from imagegen.safety.screen import ScreenVerdict, Subject, shared_screen
+from imagegen.safety.screen import ScreenVerdict, shared_screen
 from tests.unit.safety.learn_words import WEIGHTS, digest, learn, said_by_personas
 
 MINOR = Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="minor_mentioned")
@@ -45,41 +45,29 @@ def test_talk_of_parents_alone_is_clear(sentence: str) -> None:
     assert shared_screen().findings(sentence) == []
 
 
-HARMLESS = [
-    "kid leather gloves for the motorcycle, thirty euros",
-    "the goat had kids this spring, all brown",
-    "like a kid in a candy store, our boss at the tractor fair",
-]
+NO_AGE = "down by 16 at halftime, beer after the game"
 
 
-@pytest.mark.parametrize("sentence", HARMLESS)
-def test_what_mentions_a_child_is_taken_back_beside_words_that_mean_none(sentence: str) -> None:
-    assert shared_screen().findings(sentence) == []
+def test_a_number_that_may_be_an_age_is_none_beside_words_that_speak_of_none() -> None:
+    assert shared_screen().findings(NO_AGE) == []
 
 
-@pytest.mark.parametrize("sentence", [f"I am {HARMLESS[2]}", f"you are {HARMLESS[2]}"])
-def test_nothing_is_taken_back_of_the_user_or_the_persona(sentence: str) -> None:
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        f"I'm {NO_AGE}",
+        f"a boy of 14 is {NO_AGE}",
+        "wine tonight, the kids are with grandma",
+        "the toddler from flat 5 cries, my boss calls, the deadline burns",
+        "подросток с соседнего этажа курит, жена злится",
+    ],
+)
+def test_nothing_else_is_taken_back_beside_words_of_an_adult_life(sentence: str) -> None:
     assert MINOR.rule in {found.rule for found in shared_screen().findings(sentence)}
 
 
-def test_an_age_is_never_taken_back() -> None:
-    findings = shared_screen().findings(f"{HARMLESS[0]}, a boy of 14")
-
-    assert MINOR.rule in {found.rule for found in findings}
-
-
-def test_what_is_taken_back_still_refuses_what_is_sexual() -> None:
-    finding = shared_screen().conversation(f"{HARMLESS[2]}, naked")
-
-    assert finding.verdict is ScreenVerdict.REFUSED
-
-
-@pytest.mark.parametrize("sentence", HARMLESS)
-def test_nothing_is_taken_back_in_a_prompt_or_a_caption(sentence: str) -> None:
-    assert shared_screen().prompt(sentence).verdict is ScreenVerdict.REFUSED
-    assert shared_screen().caption(sentence) == Finding(
-        verdict=ScreenVerdict.SAFE_ONLY, rule=MINOR.rule, subject=Subject.THIRD
-    )
+def test_in_a_caption_only_rules_count() -> None:
+    assert shared_screen().caption(NO_AGE).rule == MINOR.rule
 
 
 def test_what_shipped_personas_say_keeps_no_picture_tame() -> None:
