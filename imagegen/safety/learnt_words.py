@@ -20,9 +20,9 @@ from imagegen.safety.normalise import NormalisedSentence
 from imagegen.safety.numbers import Number
 
 BIAS, ANSWER = "bias", "<answer>"
-# Of 3,163 harmless lines of talk that it was not learnt from one has a higher score, and of 24,637
-# that were written to look like mentions 77; of 2,068 harmless answers six.
-_THRESHOLD, _THRESHOLD_OF_ANSWERS = 1.0, 1.0
+# Of 5,010 harmless lines of talk that it was not learnt from seven have a higher score, and of 28,607
+# that were written to look like mentions 177; of 3,242 harmless answers nine.
+_THRESHOLD, _THRESHOLD_OF_ANSWERS = 1.0, 1.4
 _NO_AGE, _NO_AGE_IN_ANSWER = -2.5, -1.0
 _MIN_WORDS, _FEW_WORDS = 3, 4
 _START, _END, _NUMBER, _BEGINNING = "^", "$", "#", "~"

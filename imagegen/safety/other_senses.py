@@ -42,22 +42,28 @@ _SPANS = word_set(
 
 
 def without_other_senses(
-    sentence: NormalisedSentence, names: Forms, topics: AbstractSet[str], *, is_grown: bool
+    sentence: NormalisedSentence,
+    names: Forms,
+    topics: AbstractSet[str],
+    *,
+    is_grown: bool,
+    are_idioms_only: bool,
 ) -> NormalisedSentence:
     """Return a sentence without the words that speak of no child; the same if there are none.
 
     `names` are the words of names in the text, `topics` those of the sentence; `is_grown`: it tells
-    of a life of adults.
+    of a life of adults. `are_idioms_only`: only idioms and works that everybody knows count.
     """
     if not topics & TOPICS or _counts_few_years(sentence):
         return sentence
     words = [word.plain for word in sentence.words]
-    gone = {
-        *(at for at, word in enumerate(words) if word in names and word not in _CAMPS),
-        *_phrases(words),
-        *_words_of_no_child(words, is_grown=is_grown),
-        *_schools(words),
-    }
+    gone = {*_phrases(words)}
+    if not are_idioms_only:
+        gone |= {
+            *(at for at, word in enumerate(words) if word in names and word not in _CAMPS),
+            *_words_of_no_child(words, is_grown=is_grown),
+            *_schools(words),
+        }
     if not gone:
         return sentence
     kept = tuple(_neutral_word() if at in gone else word for at, word in enumerate(sentence.words))

@@ -344,14 +344,20 @@ class Screen:
 
         What is said of the user or the persona is what it says: "I go to Oak Hill School".
         """
-        if _is_of_those_who_speak(sentence, names) or (
-            "looks" in names and age_subject.person_in(sentence) is not None
-        ):
+        if _is_of_those_who_speak(sentence, names):
             return NO_FORMS
-        if "looks" in names and not proper_names.says_a_name(sentence):
+        # "She looks like a schoolgirl", but "he grins like a kid in a candy store".
+        is_look = "looks" in names
+        are_idioms_only = is_look and age_subject.person_in(sentence) is not None
+        if is_look and not proper_names.says_a_name(sentence):
             proper = NO_FORMS
-        is_grown = bool(names & rules.ADULT_LIFE)
-        read = other_senses.without_other_senses(sentence, proper, names, is_grown=is_grown)
+        read = other_senses.without_other_senses(
+            sentence,
+            proper,
+            names,
+            is_grown=bool(names & rules.ADULT_LIFE),
+            are_idioms_only=are_idioms_only,
+        )
         return (
             NO_FORMS if read is sentence else names & (other_senses.TOPICS - self._topics_in(read))
         )

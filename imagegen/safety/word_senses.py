@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from imagegen import morphology
-from imagegen.safety import word_classes
-from imagegen.safety.age_context import NO_FORMS, Forms, word_set
+from imagegen.safety import age_context, number_meaning, word_classes
+from imagegen.safety.age_context import ADULT, NO_FORMS, Forms, word_set
 from imagegen.safety.lexicon import shipped_lexicon
 from imagegen.safety.normalise import NormalisedSentence, NormalisedWord, sentences
 from imagegen.safety.numbers import forms_of
@@ -25,6 +25,10 @@ _NOTES, _OF_CHORDS = word_set("d e f g"), word_set("then потом chord chords
 _PLACES = word_set(
     "город район село деревня поселок двор улица год день номер век искусство край область страна час утро отряд лагерь дружина звено"
 )
+_YEARS = word_set(
+    "month months week weeks day days year years yr yrs yo mo месяц мес неделя день лет год годик"
+)
+_UNTIL = word_set("in for after within через за на")
 _DETERMINERS = word_set("the a my our your his her their this that it")
 _AFTER_AN_INFANT = word_set("is was has boy girl sleeps cries needs s food shower clothes bump")
 
@@ -51,6 +55,8 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
     words = _words()
     names_and_nouns = words["pet_names"] | words["nouns"] | {"little"}
     if not any(forms_of(word) & names_and_nouns for word in sentence.words):
+        return
+    if _may_give_an_age(sentence):
         return
     forms = [forms_of(word) for word in sentence.words]
     is_said_to_you = any(
@@ -87,15 +93,48 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
             forms[at] & words["owned"] or sentence.words[at].plain in words["groups"]
             for at in clause
         )
-        if (is_owned and (names or nouns) and _is_of_adults(sentence)) or (
-            not others and (names or is_owned)
+        if not others and (names or is_owned):
+            yield from (at for at in (*names, *nouns) if not _is_one_of_many(sentence, at))
+        elif _is_of_adults(sentence) and any(
+            _is_owned(sentence, forms, at) for at in (*names, *nouns)
         ):
-            yield from (*names, *nouns)
+            yield from (at for at in (*names, *nouns) if _is_owned(sentence, forms, at))
         elif is_naming:
             yield from names
         elif is_said_to_you or is_greeting:
             yield from (at for at in names if _is_vocative(sentence, forms, at))
         first = last + 1
+
+
+def _may_give_an_age(sentence: NormalisedSentence) -> bool:
+    """Whether a number of a sentence may be the age of a child: "Малышка, 47 дней", "a boy of six"."""
+    return any(
+        0 < context.value < ADULT
+        and (
+            (context.near(_YEARS, after=2) and not context.word_before & _UNTIL)
+            or (context.value > 1 and not number_meaning.is_understood(context))
+        )
+        for context in age_context.numbers_in(sentence)
+    )
+
+
+def _is_one_of_many(sentence: NormalisedSentence, at: int) -> bool:
+    """Whether an article stands before a word: "you're a kid", but "you're such a baby"."""
+    before = [word.plain for word in sentence.words[max(0, at - 2) : at]]
+    return before[-1:] in (["a"], ["the"]) and before[:1] != ["such"]
+
+
+def _is_owned(sentence: NormalisedSentence, forms: Sequence[Forms], at: int) -> bool:
+    """Whether a word is called somebody's, or is a group of friends: "my sweet girl", "the girls"."""
+    words = _words()
+    word, after = sentence.words[at].plain, [each.plain for each in sentence.words[at + 1 : at + 2]]
+    if word in words["children"] or (
+        at not in sentence.ends and any(map(word_classes.is_thing, after))
+    ):
+        return False  # "my baby teeth"
+    return word in words["groups"] or any(
+        each & words["owned"] for each in forms[max(0, at - 2) : at]
+    )
 
 
 def _is_vocative(sentence: NormalisedSentence, forms: Sequence[Forms], at: int) -> bool:
@@ -105,7 +144,7 @@ def _is_vocative(sentence: NormalisedSentence, forms: Sequence[Forms], at: int) 
         before = forms[at - 2] if at > 1 else NO_FORMS
     after = sentence.words[at + 1].plain if at + 1 < len(sentence.words) else ""
     word = sentence.words[at].plain
-    if before & _words()["before_a_child"]:
+    if before & _words()["before_a_child"] or word in _words()["children"]:
         return False
     if at in sentence.ends or not after:
         two_before = sentence.words[at - 2].plain if at > 1 else ""
@@ -161,4 +200,5 @@ def _neutral_word() -> NormalisedWord:
 def _words() -> dict[str, Forms]:
     words = {name: frozenset(words) for name, words in shipped_lexicon("endearments").items()}
     professions = {*shipped_lexicon("grown")["professions"], *word_classes.professions()}
-    return {**words, "adult_life": words["adult_life"] | professions}
+    adult_life = (words["adult_life"] | professions) - words["for_children"]
+    return {**words, "adult_life": adult_life}

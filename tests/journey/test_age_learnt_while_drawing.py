@@ -30,15 +30,16 @@ async def test_what_is_said_while_a_picture_is_drawn_withdraws_it_also_from_the_
         for user in USERS:
             await product.hook.confirm_age(user)
         async with worker_process.running(tmp_path / "first", variables, command=QUICK):
-            requests = [await product.ask(**BOLD, dialog_id=dialog_id) for dialog_id in (1, 2)]
-            await _is_drawing(product, requests[0])
+            request = await product.ask(**BOLD, dialog_id=1)
+            await _is_drawing(product, request)
             await product.hook.on_turn(turn(text="честно, мне 15 лет"))
-            first = await product.hook.wait(requests[0], timeout=END_S)
-            await _is_drawing(product, requests[1])
+            first = await product.hook.wait(request, timeout=END_S)
+            request = await product.ask(**BOLD, dialog_id=2)
+            await _is_drawing(product, request)
         # The worker was killed in the middle of the second drawing.
         await product.hook.on_turn(turn(dialog_id=2, text="I'm only 16"))
         async with worker_process.running(tmp_path / "second", variables, command=QUICK):
-            second = await product.hook.wait(requests[1], timeout=END_S)
+            second = await product.hook.wait(request, timeout=END_S)
 
         assert (first.state, first.error_code) == (State.REFUSED, "rating_withdrawn")
         assert (second.state, second.error_code) == (State.REFUSED, "rating_withdrawn")

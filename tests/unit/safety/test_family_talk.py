@@ -27,6 +27,40 @@ def test_what_lies_in_wardrobes_and_kitchens_is_not_refused(text: str) -> None:
     assert SCREEN.conversation(text).verdict is not ScreenVerdict.REFUSED
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "my wife put our boy to bed",
+        "my wife and the kids are at the beach",
+        "my boss has two kids",
+        "text my wife the baby has a fever of 38",
+        "my husband took our son to the zoo",
+        "im still a kid so idk how taxes work",
+        "Teacher training day Friday, so I've both boys home",
+        "Малышка, 9 мес, колики",
+        "муж с сыном на рыбалке",
+        "жена с детьми на даче",
+    ],
+)
+def test_children_are_no_pet_names_and_not_grown_up_beside_a_parents_life(text: str) -> None:
+    assert SCREEN.conversation(text).rule == "minor_mentioned"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hey little one, how was the night shift?",
+        "my girl got the promotion",
+        "good girl, you got the raise!",
+        "моя девочка защитила диссертацию",
+        "happy anniversary, baby, drinks after work?",
+        "our son and his wife live abroad",
+    ],
+)
+def test_pet_names_of_adults_and_grown_up_children_are_clear(text: str) -> None:
+    assert SCREEN.conversation(text).verdict is ScreenVerdict.CLEAR
+
+
 @pytest.mark.parametrize("text", ["sleeping naked", "naked and asleep", "голая, спит"])
 def test_who_sleeps_undressed_is_kept_tame(text: str) -> None:
     assert SCREEN.conversation(text).verdict is ScreenVerdict.SAFE_ONLY
