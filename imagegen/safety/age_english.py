@@ -182,9 +182,11 @@ def _is_an_attribute(context: NumberContext) -> bool:
     return not opener or not opener[-1] & TO_BE
 
 
-def is_around_the_sun(context: NumberContext) -> bool:
-    """Whether years are told as in "15 trips around the sun"."""
-    return bool(context.word_after & _ROUNDS) and context.near(_SUN, after=4)
+def counts_years_of_life(context: NumberContext) -> bool:
+    """Whether years are told by what comes once in each: "15 trips around the sun", "seen 14 winters"."""
+    if context.word_after & _ROUNDS and context.near(_SUN, after=4):
+        return True
+    return bool(context.word_after & _YEARLY) and context.near(_LIVED, before=3)
 
 
 def has_candles(context: NumberContext) -> bool:
@@ -265,7 +267,7 @@ def _has_years(context: NumberContext) -> bool:
     if context.word_after & _FOREIGN_YEARS or (
         context.value in _TEENS
         and not _FOREIGN_OPENERS.isdisjoint(context.words_before[-1:])
-        and not _is_counted(context)
+        and not (_is_counted(context) and any(map(word_classes.is_thing, context.words_after[:1])))
     ):
         return True
     is_old = context.word_after & _YEARS_OLD or (
@@ -283,11 +285,9 @@ def _is_of_life(context: NumberContext) -> bool:
     """Whether years are counted by what comes once in each: "blew out eleven candles"."""
     if has_candles(context):
         return context.near(_BLEW, before=5) or context.near(_OWN, before=4, after=4)
-    if is_around_the_sun(context):
-        return True
     if context.word_after & _YEARS and context.word_before & {"lived"}:
         return len(context.after) == 1  # "I have lived 13 years", but "lived 13 years in Rome"
-    return bool(context.word_after & _YEARLY) and context.near(_LIVED, before=3)
+    return counts_years_of_life(context)
 
 
 def _is_of_an_infant(context: NumberContext) -> bool:

@@ -108,7 +108,7 @@ def is_of_a_thing(
         return False
     if any(forms & _AGE for forms in context.before[-4:]) or _stands_before_a_person(context):
         return False
-    if age_russian.is_of_a_person(context) or age_english.is_around_the_sun(context):
+    if age_russian.is_of_a_person(context) or age_english.counts_years_of_life(context):
         return False
     animals = subject_words()["animals"]
     names_an_animal = any(forms & animals for forms in context.before)
@@ -152,11 +152,19 @@ def _stands_before_a_thing(context: NumberContext) -> bool:
         if forms & _YEAR_WORDS:
             is_of_years = True
             continue
+        if _is_done(word, context):
+            return False
         if word not in _ASKING and is_thing(word, forms):
             return is_of_years or context.number.is_age or _may_be_counted(word, context)
         if not morphology.is_adjective(word):
             return False
     return False
+
+
+def _is_done(word: str, context: NumberContext) -> bool:
+    """Whether a word is what somebody does: "a five-year-old building a castle"."""
+    after = context.words_after[context.words_after.index(word) + 1 :]
+    return word.endswith("ing") and bool(after) and after[0] in _DETERMINERS
 
 
 def _may_be_counted(word: str, context: NumberContext) -> bool:

@@ -69,6 +69,8 @@ _IN_OTHER_WORDS = (
     (re.compile(r"(?i)\b(?:появил|увидел)(\w*) (?:на )?свет\b"), r"родил\1"),
     (re.compile(r"(?i)\b(?:came|brought|come) into (?:the|this) world\b"), "born"),
     (re.compile(r"(?i)\b(лет|года?),(?= как\b)"), r"\1"),
+    (re.compile(r"(?i)\b(\w+) more (?:birthdays?|b-?days?)\b"), r"in \1 years"),
+    (re.compile(r"(?i)(?<=\d)\s?([ap])\.\s?m\b\.?"), r" \1m"),
 )
 # "a three-piece suit", "five-a-side", and no "six-year-old"
 _JOINED = re.compile(

@@ -162,7 +162,10 @@ def _is_of_adults(sentence: NormalisedSentence) -> bool:
 
 def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
     plain_words = {word.plain for word in sentence.words}
-    is_among_notes = bool(plain_words & _NOTES and plain_words & _OF_CHORDS)
+    is_among_notes = bool(plain_words & _NOTES and plain_words & _OF_CHORDS) or any(
+        len(note.plain) == 1 and key.plain == "major"
+        for note, key in itertools.pairwise(sentence.words)
+    )
     for at, word in enumerate(sentence.words):
         if word.plain != "minor":
             continue

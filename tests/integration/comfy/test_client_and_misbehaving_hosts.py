@@ -202,7 +202,7 @@ async def test_a_websocket_that_is_refused_is_a_lost_host() -> None:
 
 
 async def test_a_websocket_that_does_not_greet_gets_no_prompt() -> None:
-    limits = replace(LIMITS, request_s=50 * MS)
+    limits = replace(LIMITS, request_s=500 * MS)
     async with misbehaving(greets=False) as server, client(server.address, limits) as host:
         with pytest.raises(HostLost, match="says nothing"):
             await draw(host, graph_without_model(1))

@@ -5,13 +5,13 @@ from typing import Any
 from chatflow_hook.tables import State
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.support.product import ProductFactory, RunningProduct
-from tests.support.prompt_execution import MS
 
-LOADING_S = 0.8
+# Longer than the limits by more than a busy machine may take for what is drawn afterwards.
+LOADING_S, LIMIT_S = 2.5, 1.5
 
 
 async def test_a_load_of_models_is_no_slow_drawing(products: ProductFactory) -> None:
-    limits: dict[str, Any] = {"generation_timeout": 400 * MS, "comfyui_silence_timeout": 400 * MS}
+    limits: dict[str, Any] = {"generation_timeout": LIMIT_S, "comfyui_silence_timeout": LIMIT_S}
     async with products.start(hosts=2, works=False, **limits) as product:
         await _make_cold(product)
         async with product.worker():
@@ -24,7 +24,7 @@ async def test_a_load_of_models_is_no_slow_drawing(products: ProductFactory) -> 
 async def test_a_prompt_whose_models_load_too_long_goes_back_to_the_same_host(
     products: ProductFactory,
 ) -> None:
-    async with products.start(hosts=2, works=False, comfyui_loading_timeout=300 * MS) as product:
+    async with products.start(hosts=2, works=False, comfyui_loading_timeout=LIMIT_S) as product:
         await _make_cold(product)
         async with product.worker():
             picture = await product.picture()

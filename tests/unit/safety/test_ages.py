@@ -17,12 +17,14 @@ tenth grade | junior high | f1fteen | 15F here | f15 | 15/f | 16 f | a girl of 1
 are you 15 | my sister, 14, is here | under the age of 18 | i turn 18 next month | i just turned 18 | she's 14, i'm 40 | sweet sixteen
 ей около 15 | ей нет 18 | ей ещё нет восемнадцати | младше 18 | 15-ти летняя | 15ти лет | 15 л.
 9 класс | 9б класс | 8-й класс | в девятом классе | ей п9тнадцать | ej pyatnadcat let
+a five-year-old building a sandcastle | three more bdays n i hit 18 | tengo 15 nomás jaja
 15 trips around the sun | ten laps around the sun so far | I have lived 13 years | мне пошёл пятнадцатый
 ey pyatnadtsat | мне пока 17 | мне скоро 18 | ты выглядишь на 15 | ей исполнится 16 | Лине 15 лет | мне 15 голая
 """
 COUNTED = """
 It's 7, let's go | Let 5 people in | come on 7 | My cat is 5 | we are 5 minutes away | she is 2 blocks away | he is one of us
 you are one in a million | it is almost 12 | I have 15 years of experience | I am number 7
+a five year old building in Rome | it is 6 a.m. and the harbour is foggy
 Grade 3 sprain, six weeks in a boot | a grade 2 ankle tear | a Grade 2 listed building | 15 laps around the track
 мне пошёл второй час ночи | мне идёт сорок второй размер | our dog lived 13 years
 be there by 6 | I was there for 10 days | We're 12 people | It is 15 today

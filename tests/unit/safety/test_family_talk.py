@@ -71,6 +71,7 @@ def test_who_sleeps_undressed_is_kept_tame(text: str) -> None:
     [
         "minor detail",
         "a minor scale",
+        "The song moves from C major to A minor.",
         "урок йоги",
         "в школе танго по средам",
         "куриная грудь и нож",
