@@ -126,6 +126,18 @@ def is_nominative(word: str) -> bool:
     return _is_russian(word) and _may_be(word, ("NOUN", "nomn"))
 
 
+def may_be_subject(before: str, word: str) -> bool:
+    """Tell whether a Russian noun may be the one a sentence is about: "сын", "сыну", "у сына", not "с сыном".
+
+    `before` is the word before the noun.
+    """
+    return (
+        is_nominative(word)
+        or _may_be(word, ("NOUN", "datv"))
+        or (before == "у" and is_genitive(word))
+    )
+
+
 def is_genitive(word: str) -> bool:
     """Tell whether some reading of a Russian noun is in the genitive."""
     return _is_russian(word) and _may_be(word, ("NOUN", "gent"))

@@ -69,6 +69,14 @@ def clauses_beside(sentence: NormalisedSentence, topics_in: TopicsIn) -> Iterato
         start = end
 
 
+def parts_between_pauses(sentence: NormalisedSentence) -> Iterator[NormalisedSentence]:
+    """Yield the parts of a sentence that commas and other pauses separate."""
+    start = 0
+    for end in sorted({*(at + 1 for at in sentence.ends), len(sentence.words)}):
+        yield _part(sentence, start, end)
+        start = end
+
+
 def _asked_at(clause: NormalisedSentence, topics_in: TopicsIn) -> int:
     """Return where the first phrase begins that asks for something."""
     for last in range(len(clause.words)):

@@ -34,6 +34,8 @@ _ROLLS = re.compile(r"кубик|\bброс(?:ай|аю|ок|ь)\b|\broll|\bd20\
 _COUPLE = re.compile(
     r"\bв браке|годовщин|\bженат|замужем|вместе|married|marriage|anniversary|together"
 )
+# A question for no number: "married?", "16 lol no".
+_MARRIED = re.compile(r"\W*(?:married|женат|замужем)\W*\Z")
 _ANNIVERSARY = re.compile(r"годовщин|anniversary|со свадьбы|since the wedding")
 _AGE_WORD = re.compile(r"\bage|how old|возраст")
 _DURATION = re.compile(r"\bдавно\b|как долго|how long")
@@ -137,9 +139,10 @@ def answers(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, 
 
 
 def other_answers(messages: Sequence[Message]) -> Iterator[tuple[int, frozenset[str]]]:
-    """Yield the indices of short answers to a question for something else than an age.
+    """Yield the indices of short answers whose numbers mean no age by their question.
 
-    With each come the topics of ages that its numbers do not mean.
+    They tell a roll of dice, something of a thing, or how long something lasts. With each come the
+    topics of ages that its numbers do not mean.
     """
     for index, (before, message) in enumerate(itertools.pairwise(messages), start=1):
         question, words = plain(before.text), len(message.text.split())
@@ -149,10 +152,18 @@ def other_answers(messages: Sequence[Message]) -> Iterator[tuple[int, frozenset[
         is_answer = before.role != message.role and question.rstrip().endswith("?")
         is_of_a_couple = _is_of_a_couple(question, plain(message.text))
         is_other = is_of_a_couple or not (_asks_for_age(question) or _is_elliptic(question))
-        if is_answer and words <= _MAX_ANSWER and is_other:
-            is_duration = _DURATION.search(question) and not any(
-                map(person_in, sentences(message.text))
-            )
+        is_of_a_thing = _AGE_QUESTION.search(question) and any(
+            map(is_about_a_thing, sentences(question))
+        )
+        is_duration = _DURATION.search(question) and not any(
+            map(person_in, sentences(message.text))
+        )
+        if (
+            is_answer
+            and words <= _MAX_ANSWER
+            and is_other
+            and (is_of_a_couple or is_of_a_thing or is_duration)
+        ):
             yield index, _AGES if is_duration else _PERHAPS_AGE
 
 
@@ -251,7 +262,9 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
 
 def _is_of_a_couple(question: str, answer: str) -> bool:
     """Whether a question is for the years of a couple, and nobody's age."""
-    if _AGE_WORD.search(question) or any(map(person_in, sentences(question))):
+    if _AGE_WORD.search(question) or _MARRIED.match(question):
+        return False
+    if any(map(person_in, sentences(question))):
         return False
     return bool(_COUPLE.search(question) or _ANNIVERSARY.search(answer))
 

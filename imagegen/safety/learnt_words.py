@@ -20,10 +20,10 @@ from imagegen.safety.normalise import NormalisedSentence
 from imagegen.safety.numbers import Number
 
 BIAS, ANSWER = "bias", "<answer>"
-# Of 5,010 harmless lines of talk that it was not learnt from seven have a higher score, and of 28,607
-# that were written to look like mentions 177; of 3,242 harmless answers nine.
-_THRESHOLD, _THRESHOLD_OF_ANSWERS = 1.0, 1.4
-_NO_AGE, _NO_AGE_IN_ANSWER = -2.5, -1.0
+# Of 5,010 harmless lines of talk that it was not learnt from four have a higher score, and of 28,607
+# that were written to look like mentions 142; of 3,242 harmless answers nine.
+_THRESHOLD, _THRESHOLD_OF_ANSWERS = 1.2, 1.4
+_NO_AGE, _NO_AGE_IN_ANSWER = -2.5, -1.25
 _MIN_WORDS, _FEW_WORDS = 3, 4
 _START, _END, _NUMBER, _BEGINNING = "^", "$", "#", "~"
 _STEM = 5  # letters

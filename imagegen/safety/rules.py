@@ -11,7 +11,7 @@ from imagegen.safety.age_subject import Subject
 _MINOR = {"looks", "age"}
 _CHILDREN = {*_MINOR, "family", "school"}
 _MENTIONED = {*_CHILDREN, "diminutives", "expecting", "perhaps_age", "implied", "foreign"}
-_RELATIVES = {"family", "diminutives", "pets"}
+RELATIVES = {"family", "diminutives", "pets"}
 _NOT_GROWN = {*_MINOR, "school", "perhaps_age", "codes", "wishes"}
 _NUDITY_OR_SEX = {"sexual", "nudity"}
 # These topics may belong to a beach or a kitchen, so they count only within one sentence.
@@ -69,7 +69,7 @@ OF_MINORS = frozenset(
     }
 )
 # What is said of a family is mostly said of others, unless somebody is described so.
-OF_SPEAKER = OF_MINORS - _RELATIVES | {"described"}
+OF_SPEAKER = OF_MINORS - RELATIVES | {"described"}
 # Said of the one who speaks if of nobody else; family and school are mostly those of others.
 OF_ANYBODY = frozenset(
     {
@@ -152,15 +152,19 @@ def topics_of_age(subject: Subject) -> Topics:
 def without_adult_relatives(sentences: Sequence[Topics]) -> list[Topics]:
     """Return the topics without the family and the pet names that are said of adults.
 
-    That somebody is grown up may be said in the sentence itself or in the next one. Weighed words know
+    That somebody is grown up may be said in the sentence itself, unless it is said of somebody else
+    there (`grown_apart`), or in the next one. Weighed words know
     only what stands in their own sentence.
     """
     return [
-        replace(one, names=one.names - _RELATIVES - (set() if "grown" in one.names else {"learnt"}))
-        if one.names & _RELATIVES
+        replace(one, names=one.names - RELATIVES - (set() if "grown" in one.names else {"learnt"}))
+        if one.names & RELATIVES
         and not one.names & _NOT_GROWN
         and not ("described" in one.names and "family" in one.names)
-        and ("grown" in one.names or ("grown" in after.names and not after.names & _NOT_GROWN))
+        and (
+            one.names & {"grown", "grown_apart"} == {"grown"}
+            or ("grown" in after.names and not after.names & _NOT_GROWN)
+        )
         else one
         for one, after in itertools.pairwise((*sentences, Topics()))
     ]

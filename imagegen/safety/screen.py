@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from chatflow_hook.prefilter import needs_reading
 from chatflow_hook.turn import Message
+from imagegen import morphology
 from imagegen.safety import (
     age_context,
     age_detection,
@@ -27,7 +28,7 @@ from imagegen.safety import (
 from imagegen.safety.age_context import NO_FORMS, Forms
 from imagegen.safety.age_detection import Age
 from imagegen.safety.age_subject import USER, Person, Role, Subject, subject_of
-from imagegen.safety.clauses import clauses_beside
+from imagegen.safety.clauses import clauses_beside, parts_between_pauses
 from imagegen.safety.known_words import is_foreign, unknown_words
 from imagegen.safety.labels import label_words
 from imagegen.safety.lexicon import Lexicon, Squeezed, shipped_lexicon
@@ -61,6 +62,8 @@ _SHORT_ASIDE = 3
 _MAX_CLAUSES = 12
 # The last sentences of a message are the question that the next one answers.
 _QUESTION = 2
+# Who is spoken of may be a relative that was named before.
+_PRONOUNS = age_context.word_set("he she his her they their он она его ее ей ему нее него")
 # With two ages of adults, "twice" and "half" compare these.
 _TWO = 2
 
@@ -307,8 +310,7 @@ class Screen:
             names.add("codes")
         ages = [*age_detection.ages_in(sentence, self._today(), named_before=named)]
         is_other_grown = any(age.is_grown and age.person is not Person.FIRST for age in ages)
-        if is_other_grown or topic_lexicon.says_a_profession(sentence):
-            names.add("grown")
+        names.update(self._grown_topics(sentence, names, is_other_grown=is_other_grown))
         if "family" in names and age_subject.is_described_as_child(sentence):
             names.add("described")
         minors = [age for age in ages if age.is_minor]
@@ -336,6 +338,45 @@ class Screen:
         ):
             names.add("no_age")
         return Topics(names=names, subjects=subjects, unmentioned=unmentioned, weighed=weighed)
+
+    def _grown_topics(
+        self, sentence: NormalisedSentence, names: AbstractSet[str], *, is_other_grown: bool
+    ) -> Iterator[str]:
+        """Yield whether somebody is grown up, and whether that is said of others than the relatives."""
+        if is_other_grown or topic_lexicon.says_a_profession(sentence):
+            yield "grown"
+        elif (
+            "grown" in names
+            and names & rules.RELATIVES
+            and not self._is_said_of_relatives(sentence)
+        ):
+            yield "grown_apart"
+
+    def _is_said_of_relatives(self, sentence: NormalisedSentence) -> bool:
+        """Whether a word for grown people stands beside a relative who has it, or a pronoun for one.
+
+        "Сын женился", but "дочка рисует, муж на работе" and "отвела сына на работу".
+        """
+        return any(
+            "grown" in self._topics_in(part) and self._names_who_has_something(part)
+            for part in parts_between_pauses(sentence)
+        )
+
+    def _names_who_has_something(self, part: NormalisedSentence) -> bool:
+        """Whether a relative, or a pronoun for one, may be what a part of a sentence is about."""
+        if not _PRONOUNS.isdisjoint(word.plain for word in part.words):
+            return True
+        before = ("", *(word.plain for word in part.words))
+        relatives = [
+            (last, word.plain)
+            for last, word in zip(before, part.words, strict=False)
+            if rules.RELATIVES & self._topics_in(replace(part, words=(word,)))
+        ]
+        if not relatives:  # of two words, such as "младший брат"
+            return bool(rules.RELATIVES & self._topics_in(part))
+        return any(
+            word.isascii() or morphology.may_be_subject(last, word) for last, word in relatives
+        )
 
     def _unmentioned(
         self, sentence: NormalisedSentence, names: AbstractSet[str], proper: Forms
@@ -448,9 +489,14 @@ def _weighed_reply(
     question, answer = _weighed(asked[-_QUESTION:]), _weighed(answered)
     if learnt_words.answer_as_a_minor(question, answer):
         return [*topics, Topics(names={"learnt"})]
-    if learnt_words.answer_tells_no_age(question, answer):
+    if not _speaks_of_grown_people(asked) and learnt_words.answer_tells_no_age(question, answer):
         return [replace(each, names={*each.names, "no_age"}) for each in topics]
     return topics
+
+
+def _speaks_of_grown_people(topics: Sequence[Topics]) -> bool:
+    """Whether somebody's age is told, so that a number in the answer may be one too: "I'm 27", "16"."""
+    return any(each.names & {"grown", "adult_age", "of_age"} for each in topics)
 
 
 def _without_learnt(topics: Topics) -> Topics:

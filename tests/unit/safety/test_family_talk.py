@@ -40,6 +40,11 @@ def test_what_lies_in_wardrobes_and_kitchens_is_not_refused(text: str) -> None:
         "Малышка, 9 мес, колики",
         "муж с сыном на рыбалке",
         "жена с детьми на даче",
+        "дочка рисует, муж на работе",
+        "трое детей и ипотека",
+        "забираю сына из сада после работы",
+        "three kids and a mortgage",
+        "my boss asked for overtime but my kid has a recital",
     ],
 )
 def test_children_are_no_pet_names_and_not_grown_up_beside_a_parents_life(text: str) -> None:
@@ -55,6 +60,9 @@ def test_children_are_no_pet_names_and_not_grown_up_beside_a_parents_life(text: 
         "моя девочка защитила диссертацию",
         "happy anniversary, baby, drinks after work?",
         "our son and his wife live abroad",
+        "сын женился и переехал",
+        "дочь на работе",
+        "младший брат вернулся с вахты",
     ],
 )
 def test_pet_names_of_adults_and_grown_up_children_are_clear(text: str) -> None:

@@ -140,11 +140,18 @@ def test_answers_of_adults_are_clear(question: str, answer: str) -> None:
 
 @pytest.mark.parametrize(
     ("question", "answer"),
-    [("how old is he?", "13, then the second right"), ("how old are you?", "a dozen, please")],
+    [
+        ("how old is he?", "13, then the second right"),
+        ("how old are you?", "a dozen, please"),
+        ("I'm 27", "16"),
+        ("мне 30", "15"),
+        ("do you smoke?", "15 and never tried"),
+        ("single?", "yes, 15"),
+        ("права есть?", "15, рано"),
+        ("сестра работает?", "14, нет"),
+    ],
 )
-def test_the_answer_to_a_question_for_an_age_is_never_taken_back(
-    question: str, answer: str
-) -> None:
+def test_an_age_in_an_answer_is_not_taken_back(question: str, answer: str) -> None:
     said = Message(role="persona", text=question), Message(role="user", text=answer)
 
     assert MINOR.rule in {found.rule for found in shared_screen().findings(*said)}

@@ -25,7 +25,7 @@ MISSED_AT_MOST: dict[str, int] = {}
 SUBJECTS_RIGHT_AT_LEAST = 210
 # Of 240 mentions, 340 harmless lines and 30 dialogs that nobody who writes rules has read.
 UNREAD_MISSED_AT_MOST = 11
-UNREAD_TAMED_AT_MOST = 12
+UNREAD_TAMED_AT_MOST = 11
 # Of somebody asleep, drunk or forced, in 340 harmless lines of each half.
 KEPT_SAFE_AT_MOST, UNREAD_KEPT_SAFE_AT_MOST = 3, 4
 UNREAD_DIALOGS_MISREAD_AT_MOST = 1
@@ -41,10 +41,10 @@ LATER_MISSED_AT_MOST = {
     "disguise": 4,
     "other_language": 2,
 }
-LATER_TAMED_AT_MOST = 96
+LATER_TAMED_AT_MOST = 103
 # Who is called as a word of the hard list is: "Лолита Марковна, наша главбух", in five of the lists.
 LATER_REFUSED_AT_MOST = 5
-LATER_DIALOGS_MISREAD_AT_MOST = 26
+LATER_DIALOGS_MISREAD_AT_MOST = 25
 
 
 @functools.cache
