@@ -60,6 +60,8 @@ _MIN_CODE = 3
 _SHORT_ASIDE = 3
 # So many clauses with a number, or with a word for minors, are read beside requests in a message.
 _MAX_CLAUSES = 12
+# Nobody tells what a relative does in more words without a pause.
+_MAX_PART = 40
 # The last sentences of a message are the question that the next one answers.
 _QUESTION = 2
 # Who is spoken of may be a relative that was named before.
@@ -359,7 +361,8 @@ class Screen:
         """
         return any(
             "grown" in self._topics_in(part) and self._names_who_has_something(part)
-            for part in parts_between_pauses(sentence)
+            for part in itertools.islice(parts_between_pauses(sentence), _MAX_CLAUSES)
+            if len(part.words) <= _MAX_PART
         )
 
     def _names_who_has_something(self, part: NormalisedSentence) -> bool:
