@@ -127,7 +127,7 @@ def is_nominative(word: str) -> bool:
 
 
 def may_be_subject(before: str, word: str) -> bool:
-    """Tell whether a Russian noun may be the one a sentence is about: "сын", "сыну", "у сына", not "с сыном".
+    """Tell whether a Russian noun may be whom a sentence is about: "сын", "сыну", "у сына", not "с сыном".
 
     `before` is the word before the noun.
     """

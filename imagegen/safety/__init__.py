@@ -13,6 +13,7 @@
 - clothing.py: words for too little clothing
 - word_senses.py: words for a child that mean something else where they stand
 - other_senses.py: words for a child that refuse as ever, but mention no child where they stand
+- grown_relatives.py: sons and daughters who are said to be grown up
 - proper_names.py: names of persons, animals, places and works
 - age_detection.py: ages that a sentence mentions
 - age_context.py, age_english.py, age_russian.py: when a number is an age

@@ -150,21 +150,21 @@ def other_answers(messages: Sequence[Message]) -> Iterator[tuple[int, frozenset[
             yield index, _PERHAPS_AGE
             continue
         is_answer = before.role != message.role and question.rstrip().endswith("?")
-        is_of_a_couple = _is_of_a_couple(question, plain(message.text))
-        is_other = is_of_a_couple or not (_asks_for_age(question) or _is_elliptic(question))
-        is_of_a_thing = _AGE_QUESTION.search(question) and any(
-            map(is_about_a_thing, sentences(question))
-        )
-        is_duration = _DURATION.search(question) and not any(
-            map(person_in, sentences(message.text))
-        )
-        if (
-            is_answer
-            and words <= _MAX_ANSWER
-            and is_other
-            and (is_of_a_couple or is_of_a_thing or is_duration)
-        ):
-            yield index, _AGES if is_duration else _PERHAPS_AGE
+        if is_answer and words <= _MAX_ANSWER:
+            yield index, _not_meant(question, message.text)
+
+
+def _not_meant(question: str, answer: str) -> frozenset[str]:
+    """Return the topics of ages that the numbers of an answer do not mean."""
+    is_of_a_couple = _is_of_a_couple(question, plain(answer))
+    if not is_of_a_couple and (_asks_for_age(question) or _is_elliptic(question)):
+        return frozenset()
+    if _DURATION.search(question) and not any(map(person_in, sentences(answer))):
+        return _AGES
+    is_of_a_thing = _AGE_QUESTION.search(question) and any(
+        map(is_about_a_thing, sentences(question))
+    )
+    return _PERHAPS_AGE if is_of_a_couple or is_of_a_thing else frozenset()
 
 
 def ages_by_difference(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, Answer]]:

@@ -152,9 +152,8 @@ def topics_of_age(subject: Subject) -> Topics:
 def without_adult_relatives(sentences: Sequence[Topics]) -> list[Topics]:
     """Return the topics without the family and the pet names that are said of adults.
 
-    That somebody is grown up may be said in the sentence itself, unless it is said of somebody else
-    there (`grown_apart`), or in the next one. Weighed words know
-    only what stands in their own sentence.
+    That somebody is grown up may be said in the next sentence, or in the sentence itself, unless it
+    is said of somebody else there ("grown_apart"). Weighed words know only their own sentence.
     """
     return [
         replace(one, names=one.names - RELATIVES - (set() if "grown" in one.names else {"learnt"}))

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from chatflow_hook.prefilter import needs_reading
 from chatflow_hook.turn import Message
-from imagegen import morphology
 from imagegen.safety import (
     age_context,
     age_detection,
     age_subject,
     age_things,
     dialog,
+    grown_relatives,
     learnt_words,
     numbers,
     other_senses,
@@ -28,7 +28,7 @@ from imagegen.safety import (
 from imagegen.safety.age_context import NO_FORMS, Forms
 from imagegen.safety.age_detection import Age
 from imagegen.safety.age_subject import USER, Person, Role, Subject, subject_of
-from imagegen.safety.clauses import clauses_beside, parts_between_pauses
+from imagegen.safety.clauses import clauses_beside
 from imagegen.safety.known_words import is_foreign, unknown_words
 from imagegen.safety.labels import label_words
 from imagegen.safety.lexicon import Lexicon, Squeezed, shipped_lexicon
@@ -60,12 +60,8 @@ _MIN_CODE = 3
 _SHORT_ASIDE = 3
 # So many clauses with a number, or with a word for minors, are read beside requests in a message.
 _MAX_CLAUSES = 12
-# Nobody tells what a relative does in more words without a pause.
-_MAX_PART = 40
 # The last sentences of a message are the question that the next one answers.
 _QUESTION = 2
-# Who is spoken of may be a relative that was named before.
-_PRONOUNS = age_context.word_set("he she his her they their он она его ее ей ему нее него")
 # With two ages of adults, "twice" and "half" compare these.
 _TWO = 2
 
@@ -335,7 +331,7 @@ class Screen:
             names.add("learnt")
         if (
             "perhaps_age" in names
-            and not _is_of_those_who_speak(sentence, names)
+            and not _is_about_user_or_persona(sentence, names)
             and learnt_words.tell_no_age(sentence, weighed)
         ):
             names.add("no_age")
@@ -350,36 +346,9 @@ class Screen:
         elif (
             "grown" in names
             and names & rules.RELATIVES
-            and not self._is_said_of_relatives(sentence)
+            and not grown_relatives.are_said_to_be_grown(sentence, self._topics_in)
         ):
             yield "grown_apart"
-
-    def _is_said_of_relatives(self, sentence: NormalisedSentence) -> bool:
-        """Whether a word for grown people stands beside a relative who has it, or a pronoun for one.
-
-        "Сын женился", but "дочка рисует, муж на работе" and "отвела сына на работу".
-        """
-        return any(
-            "grown" in self._topics_in(part) and self._names_who_has_something(part)
-            for part in itertools.islice(parts_between_pauses(sentence), _MAX_CLAUSES)
-            if len(part.words) <= _MAX_PART
-        )
-
-    def _names_who_has_something(self, part: NormalisedSentence) -> bool:
-        """Whether a relative, or a pronoun for one, may be what a part of a sentence is about."""
-        if not _PRONOUNS.isdisjoint(word.plain for word in part.words):
-            return True
-        before = ("", *(word.plain for word in part.words))
-        relatives = [
-            (last, word.plain)
-            for last, word in zip(before, part.words, strict=False)
-            if rules.RELATIVES & self._topics_in(replace(part, words=(word,)))
-        ]
-        if not relatives:  # of two words, such as "младший брат"
-            return bool(rules.RELATIVES & self._topics_in(part))
-        return any(
-            word.isascii() or morphology.may_be_subject(last, word) for last, word in relatives
-        )
 
     def _unmentioned(
         self, sentence: NormalisedSentence, names: AbstractSet[str], proper: Forms
@@ -388,7 +357,7 @@ class Screen:
 
         What is said of the user or the persona is what it says: "I go to Oak Hill School".
         """
-        if _is_of_those_who_speak(sentence, names):
+        if _is_about_user_or_persona(sentence, names):
             return NO_FORMS
         # "She looks like a schoolgirl", but "he grins like a kid in a candy store".
         is_look = "looks" in names
@@ -479,8 +448,8 @@ def _message(message: str | Message) -> Message:
     return message.model_copy(update={"text": visible(message.text)})
 
 
-def _is_of_those_who_speak(sentence: NormalisedSentence, names: AbstractSet[str]) -> bool:
-    """Whether a sentence is of the user or the persona, or says what somebody is to be."""
+def _is_about_user_or_persona(sentence: NormalisedSentence, names: AbstractSet[str]) -> bool:
+    """Whether a sentence is about the user or the persona, or gives somebody a role."""
     person = age_subject.person_in(sentence)
     return person in (Person.FIRST, Person.SECOND) or bool(names & rules.GIVING_A_ROLE)
 

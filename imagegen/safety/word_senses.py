@@ -94,11 +94,11 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
             for at in clause
         )
         if not others and (names or is_owned):
-            yield from (at for at in (*names, *nouns) if not _is_one_of_many(sentence, at))
-        elif _is_of_adults(sentence) and any(
-            _is_owned(sentence, forms, at) for at in (*names, *nouns)
+            yield from (at for at in (*names, *nouns) if not _follows_an_article(sentence, at))
+        elif _is_of_adults(sentence) and (
+            own := [at for at in (*names, *nouns) if _belongs_to_somebody(sentence, forms, at)]
         ):
-            yield from (at for at in (*names, *nouns) if _is_owned(sentence, forms, at))
+            yield from own
         elif is_naming:
             yield from names
         elif is_said_to_you or is_greeting:
@@ -107,7 +107,7 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
 
 
 def _may_give_an_age(sentence: NormalisedSentence) -> bool:
-    """Whether a number of a sentence may be the age of a child: "Малышка, 47 дней", "a boy of six"."""
+    """Whether a number of a sentence may be the age of a child: "Малышка, 9 мес", "a boy of six"."""
     return any(
         0 < context.value < ADULT
         and (
@@ -118,13 +118,13 @@ def _may_give_an_age(sentence: NormalisedSentence) -> bool:
     )
 
 
-def _is_one_of_many(sentence: NormalisedSentence, at: int) -> bool:
+def _follows_an_article(sentence: NormalisedSentence, at: int) -> bool:
     """Whether an article stands before a word: "you're a kid", but "you're such a baby"."""
     before = [word.plain for word in sentence.words[max(0, at - 2) : at]]
     return before[-1:] in (["a"], ["the"]) and before[:1] != ["such"]
 
 
-def _is_owned(sentence: NormalisedSentence, forms: Sequence[Forms], at: int) -> bool:
+def _belongs_to_somebody(sentence: NormalisedSentence, forms: Sequence[Forms], at: int) -> bool:
     """Whether a word is called somebody's, or is a group of friends: "my sweet girl", "the girls"."""
     words = _words()
     word, after = sentence.words[at].plain, [each.plain for each in sentence.words[at + 1 : at + 2]]
