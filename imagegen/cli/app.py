@@ -1,6 +1,7 @@
 """The command group `imagegen`; each command is in a file of its own, imported when it is run."""
 
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
@@ -9,6 +10,8 @@ from typing import Any
 import click
 
 from imagegen.cli.exits import extra
+
+_INTERRUPTED = 130  # 128 and the number of SIGINT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +123,14 @@ COMMANDS: Mapping[str, CommandPlace] = {
 
 
 class CommandGroup(click.Group):
-    """A group that imports a command when it is run or asked for its help."""
+    """A group that imports a command when it is run or asked for its help, and ends at Ctrl-C."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C ends the process with the code that shells give it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(_INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's)
         return sorted(COMMANDS)

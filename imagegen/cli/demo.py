@@ -59,5 +59,3 @@ def demo(  # noqa: PLR0913 (the options)
             demo_runner.run_demo(options, Console())
         except (ImagegenError, SandboxError, OSError) as error:
             sys.exit(f"imagegen demo: {error}")
-        except KeyboardInterrupt:
-            sys.exit(130)

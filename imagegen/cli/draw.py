@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -103,8 +102,6 @@ def draw(  # noqa: PLR0913 (the options)
         exit_with(
             f"not drawn within {timeout_s:g} s: `imagegen hosts` says how the hosts are", code=1
         )
-    except KeyboardInterrupt:
-        sys.exit(130)
     except OSError as error:
         exit_with(f"{out} cannot be written: {error.strerror}", code=1)
     _show(out, drawing, graph, result, is_json=is_json)

@@ -156,10 +156,7 @@ def follow(*, request_id: str, is_json: bool) -> None:
                 return str(facts["state"])
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    try:
-        state = run_in_session(work)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    state = run_in_session(work)
     sys.exit(0 if state == "delivered" else 1)
 
 

@@ -61,8 +61,6 @@ def warm(*, names: Sequence[str], hosts: Sequence[str], timeout_s: float, is_jso
         )
     except (BadSetting, ImagegenError) as error:
         exit_with(str(error), code=2)
-    except KeyboardInterrupt:
-        sys.exit(130)
     if is_json:
         output.show_json([asdict(outcome) for outcome in outcomes])
     else:
