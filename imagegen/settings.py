@@ -93,15 +93,18 @@ def _parse_headers(value: Any) -> Any:
 Seconds = Annotated[float, Field(gt=0, le=86_400, description=_SECONDS)]
 
 
+HostList = Annotated[
+    tuple[HostAddress | DnsName, ...],
+    NoDecode,
+    BeforeValidator(_parse_hosts),
+    Field(description=_HOSTS),
+]
+
+
 class HostSettings(LibrarySettings):
     """Where the ComfyUI hosts are, and how they are used. Durations are in seconds."""
 
-    comfyui_hosts: Annotated[
-        tuple[HostAddress | DnsName, ...],
-        NoDecode,
-        BeforeValidator(_parse_hosts),
-        Field(description=_HOSTS),
-    ]
+    comfyui_hosts: HostList
     comfyui_slots_per_host: Annotated[
         int, Field(ge=1, le=64, description="a whole number from 1 to 64")
     ] = 2

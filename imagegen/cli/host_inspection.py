@@ -11,7 +11,7 @@ from imagegen.db.tables import HostUse
 from imagegen.monitoring import worker_status
 from imagegen.monitoring.host_status import PublishedHost
 from imagegen.monitoring.known_hosts import KnownHosts, read_known_hosts
-from imagegen.settings import HostSettings
+from imagegen.settings import HostList, HostSettings
 from imagegen.workflows.library import Library
 
 # From the best condition of a host to the worst.
@@ -95,7 +95,12 @@ async def _inspect(settings: "HostsSettings", library: Library, timeout_s: float
     return Inspection(
         rows=tuple(
             replace(row, use=known.use_of(row.name), note=known.note_of(row.name))
-            for row in host_rows(reports, known.published, library)
+            for row in host_rows(
+                reports,
+                known.published,
+                library,
+                are_shared=worker_status.are_shared(known.workers),
+            )
         ),
         removed=tuple(sorted(removed & {each.name for each in settings.host_addresses})),
         unread=_unread(known),
@@ -109,11 +114,23 @@ async def _inspect(settings: "HostsSettings", library: Library, timeout_s: float
 
 
 def host_rows(
-    reports: Sequence[HostReport], published: Sequence[PublishedHost], library: Library
+    reports: Sequence[HostReport],
+    published: Sequence[PublishedHost],
+    library: Library,
+    *,
+    are_shared: bool,
 ) -> tuple[HostRow, ...]:
-    """Combine what hosts answer, what workers have published and what workflows require."""
+    """Combine what hosts answer, what workers have published and what workflows require.
+
+    `are_shared`: the workers count each other's slots.
+    """
     return tuple(
-        _row(report, [host for host in published if host.name == report.name], library)
+        _row(
+            report,
+            [host for host in published if host.name == report.name],
+            library,
+            are_shared=are_shared,
+        )
         for report in reports
     )
 
@@ -135,6 +152,12 @@ class HostsSettings(HostSettings, RedisSettings):
 
     pgpassword: PGPassword = None
     database_url: DatabaseURL | None = None
+
+
+class HostNamesSettings(HostsSettings):
+    """The same for a machine that need not have the workers' settings."""
+
+    comfyui_hosts: HostList = ()
 
 
 async def known_hosts(settings: HostsSettings, *, timeout_s: float) -> KnownHosts:
@@ -161,7 +184,9 @@ def _unread(known: KnownHosts) -> tuple[str, ...]:
     )
 
 
-def _row(report: HostReport, published: Sequence[PublishedHost], library: Library) -> HostRow:
+def _row(
+    report: HostReport, published: Sequence[PublishedHost], library: Library, *, are_shared: bool
+) -> HostRow:
     missing = _missing(report, library)
     worst = max(published, key=lambda host: _severity(host.condition), default=None)
     last_model_sets = {host.model_set for host in published}
@@ -171,7 +196,7 @@ def _row(report: HostReport, published: Sequence[PublishedHost], library: Librar
         why=report.fault or (worst.why if worst else None),
         version=report.version,
         devices=report.devices,
-        slots=sum(host.slots for host in published) if published else None,
+        slots=_slots(published, are_shared=are_shared) if published else None,
         taken=sum(host.taken for host in published) if published else None,
         queue=report.queue,
         last_drew=tuple(
@@ -184,6 +209,12 @@ def _row(report: HostReport, published: Sequence[PublishedHost], library: Librar
         can_draw=tuple(sorted(persona for persona in missing if not missing[persona])),
         missing={persona: missing[persona] for persona in sorted(missing) if missing[persona]},
     )
+
+
+def _slots(published: Sequence[PublishedHost], *, are_shared: bool) -> int:
+    """Return the slots of a host: together those of all workers, unless they share them."""
+    slots = [host.slots for host in published]
+    return max(slots) if are_shared else sum(slots)
 
 
 def _severity(condition: str) -> int:

@@ -179,24 +179,29 @@ async def _ordered(
     except ValueError as error:
         return _Outcome(host=host, why=str(error))
     given = (await orders.read()).get(name)
-    if given is None and name not in (known := await _known_names()):
-        shown = f"there are {', '.join(sorted(known))}" if known else "see `imagegen hosts`"
-        return _Outcome(host=name, why=f"no worker and no setting knows it: {shown}")
+    if given is None and (why := await _why_unknown(name)) is not None:
+        return _Outcome(host=name, why=why)
     if given is not None and given.use == "removed" and not is_again_allowed:
         return _Outcome(host=name, why=f"it was removed: `imagegen hosts add {host}` uses it again")
     await order(name)
     return _Outcome(host=name, use=use)
 
 
-async def _known_names() -> set[str]:
-    from imagegen.cli.host_inspection import HostsSettings, known_hosts
+async def _why_unknown(name: str) -> str | None:
+    """Return why there is no host of a name, as far as is known; None if there is one."""
+    from imagegen.cli.host_inspection import HostNamesSettings, known_hosts
 
     try:
-        known = await known_hosts(read(HostsSettings), timeout_s=_KNOWN_WITHIN_S)
-    except BadSetting:
-        # This machine need not have the workers' settings.
-        return set()
-    return {*known.addresses, *(host.name for host in known.published)}
+        known = await known_hosts(read(HostNamesSettings), timeout_s=_KNOWN_WITHIN_S)
+    except BadSetting as error:
+        return f"the workers cannot be asked whether they know it: {error}"
+    names = {*known.addresses, *(host.name for host in known.published)}
+    if name in names:
+        return None
+    why = "no worker and no setting knows it"
+    if known.redis_outage is not None:
+        why = f"no setting knows it, and the workers cannot be asked ({known.redis_outage})"
+    return f"{why}: there are {', '.join(sorted(names))}" if names else why
 
 
 def _give(work: "Callable[[HostOrders], Awaitable[list[_Outcome]]]", *, is_json: bool) -> None:

@@ -80,6 +80,11 @@ async def read_workers(redis: Redis) -> Sequence[PublishedWorker]:
     return sorted(found, key=lambda worker: worker.name)
 
 
+def are_shared(workers: Sequence[PublishedWorker]) -> bool:
+    """Return whether all workers count the slots that the others have taken; False if none runs."""
+    return bool(workers) and all(worker.shares_hosts for worker in workers)
+
+
 def why_unshared(workers: Sequence[PublishedWorker]) -> str | None:
     """Return which workers give hosts more prompts than they should, None if none does."""
     unshared = _on_the_same_hosts(workers)

@@ -16,7 +16,7 @@ from tests.support.aged_rows import AgedData
 from tests.support.command import CommandResult
 from tests.support.conversations import Sessions
 from tests.support.patience import PATIENCE_S
-from tests.support.product import required_models
+from tests.support.product import ProductFactory, required_models
 
 A, B = "127.0.0.1:1", "127.0.0.1:2"
 
@@ -70,10 +70,28 @@ async def test_an_unknown_host_and_a_removed_one_are_refused_with_what_to_do(
     removed = await hosts("resume", A)
 
     assert (unknown.code, removed.code) == (1, 1)
-    assert f"gpu-9:8188: no, no worker and no setting knows it: there are {A}" in unknown.stdout
+    assert "gpu-9:8188: no, no setting knows it, and the workers cannot be asked" in unknown.stdout
+    assert f": there are {A}\n" in unknown.stdout
     assert "no host: no, 'no host' is no host:port" in unknown.stdout
     assert f"it was removed: `imagegen hosts add {A}`" in removed.stdout
     assert "gpu-9:8188" not in await orders.read()
+
+
+async def test_a_host_of_the_workers_is_known_without_their_settings(
+    products: ProductFactory, database_url: str, redis_url: str, orders: HostOrders
+) -> None:
+    place = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    async with products.start() as product:
+        host = product.settings.comfyui_hosts[0].name
+        async with asyncio.timeout(PATIENCE_S):
+            while (drained := await command.run("hosts", "drain", host, **place)).code:
+                assert "no worker and no setting knows it" in drained.stdout
+                await asyncio.sleep(0.05)
+        unknown = await command.run("hosts", "drain", "gpu-9", **place)
+
+    assert drained.stdout == f"{host}: draining\n"
+    assert (await orders.read())[host].use == "draining"
+    assert unknown.stdout.startswith("gpu-9:8188: no, no worker and no setting knows it: ")
 
 
 async def test_a_wrong_address_is_refused_before_anything_is_written(

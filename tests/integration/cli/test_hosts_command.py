@@ -84,9 +84,31 @@ def test_a_host_is_as_the_worker_sees_it_for_which_it_is_worst(
         for condition in conditions
     ]
 
-    [row] = host_rows([HostReport(name="gpu-1")], published, Library(workflows={}, faults={}))
+    [row] = host_rows(
+        [HostReport(name="gpu-1")],
+        published,
+        Library(workflows={}, faults={}),
+        are_shared=False,
+    )
 
     assert (row.state, row.why) == (worst, f"it is {worst}")
+
+
+@pytest.mark.parametrize(("are_shared", "slots"), [(False, 4), (True, 2)])
+def test_workers_that_share_a_host_have_its_slots_together(*, are_shared: bool, slots: int) -> None:
+    published = [
+        PublishedHost(name="gpu-1", condition="up", slots=2, taken=1, model_set=None, why=None)
+        for _ in range(2)
+    ]
+
+    [row] = host_rows(
+        [HostReport(name="gpu-1")],
+        published,
+        Library(workflows={}, faults={}),
+        are_shared=are_shared,
+    )
+
+    assert (row.taken, row.slots) == (2, slots)
 
 
 async def test_a_host_that_is_down_and_one_that_hangs_are_rows_with_their_reasons() -> None:
