@@ -165,15 +165,18 @@ async def erase_turns(connection: Executor, user_id: int) -> bool:
     return None in (await connection.execute(query)).scalars().all()
 
 
-async def forget_user(connection: Executor, key: str, *, has_unread: bool) -> None:
+async def forget_user(connection: Executor, key: str, *, has_unread: bool) -> datetime | None:
     """Leave nothing of what was learnt of a user but the key and its waiting time.
 
     `has_unread`: there were turns that nobody has read, so the user waits for a day at least.
+    Returns the end of the waiting time; None if nothing is left.
     """
     if has_unread:
         await connection.execute(_WAIT_A_DAY, {"key": key})
     nothing = {"rule": None, "version": None, "message_count": None, "learnt_at": None}
-    await connection.execute(update(SafetyMemory).where(*_is(USER, key)).values(nothing))
+    query = update(SafetyMemory).where(*_is(USER, key)).values(nothing)
+    until = await connection.execute(query.returning(SafetyMemory.until))
+    return until.scalar_one_or_none()
 
 
 _UNTIL = func.clock_timestamp() + _WAIT_AFTER_UNREAD

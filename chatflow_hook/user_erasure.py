@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -62,11 +63,16 @@ class Forgotten:
 
 @dataclass(frozen=True, kw_only=True)
 class Erasure:
-    """What was erased of a user; `images` are the names of image files that are to be erased."""
+    """What was erased of a user; `images` are the names of image files that are to be erased.
+
+    `kept_until`: the end of the waiting time with which a keyed hash of the user's id is kept; None
+    if nothing is kept.
+    """
 
     forgotten: Forgotten
     request_ids: Sequence[UUID]
     images: Sequence[str]
+    kept_until: datetime | None
 
 
 async def erase(
@@ -100,7 +106,7 @@ async def erase(
     await cancellation.list_strays(connection, _open(requests))
     await connection.execute(delete(ImageRequest).where(is_any_of(ImageRequest.id, request_ids)))
     await _forget_reports(connection, user_id)
-    await _forget_what_was_learnt(connection, user_id, dialogs, hash_secret)
+    kept_until = await _forget_what_was_learnt(connection, user_id, dialogs, hash_secret)
     await connection.execute(age_confirmation.erase(user_id))
     await connection.execute(delete(_AUDIT).where(_AUDIT.c.user_id == user_id))
 
@@ -111,6 +117,7 @@ async def erase(
         forgotten=_count(requests, sends, dialogs=erased_dialogs, pictures=len(images)),
         request_ids=request_ids,
         images=images,
+        kept_until=kept_until,
     )
 
 
@@ -151,7 +158,8 @@ async def _forget_what_was_learnt(
     user_id: int,
     dialogs: Sequence[int],
     hash_secret: SecretStr | None,
-) -> None:
+) -> datetime | None:
+    """Forget what was learnt of a user and of dialogs; return until when a hash of the id is kept."""
     has_unread = await safety_memory.erase_turns(connection, user_id)
     left = await connection.execute(
         select(Dialog.id).where(is_any_of(Dialog.id, dialogs), ~_HAS_REQUESTS)
@@ -159,7 +167,7 @@ async def _forget_what_was_learnt(
     await safety_memory.forget_dialogs(connection, left.scalars().all())
     key = safety_memory.user_key(await read_secret(connection, hash_secret), user_id)
     await quota.lock_user(connection, user_id)
-    await safety_memory.forget_user(connection, key, has_unread=has_unread)
+    return await safety_memory.forget_user(connection, key, has_unread=has_unread)
 
 
 async def _lock_dialogs(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from chatflow_hook.handles import SentPhoto
@@ -28,10 +29,12 @@ def purge_as_text(counts: RetentionCounts, *, is_dry_run: bool) -> str:
 
 
 def erasure_as_text(report: UserErasureReport) -> str:
-    """Return what was erased of a user, and what cannot be erased by us."""
-    erased = report.forgotten
+    """Return what was erased of a user, what cannot be erased by us, and what is kept."""
+    erased, kept = report.forgotten, _kept(report.kept_until)
     if not erased.requests and not erased.dialogs:
-        return f"nothing of user {report.user_id} is kept"
+        if report.kept_until is None:
+            return f"nothing of user {report.user_id} is kept"
+        return f"there is no request and no dialog of user {report.user_id}\nkept: {kept}"
     return "\n".join(
         [
             f"erased of user {report.user_id}:",
@@ -41,6 +44,7 @@ def erasure_as_text(report: UserErasureReport) -> str:
             f"  pictures: {_pictures(report)}",
             "beyond reach:",
             *(f"  {line}" for line in _beyond_reach(erased) or ["nothing"]),
+            f"kept: {kept}",
         ]
     )
 
@@ -57,7 +61,15 @@ def erasure_as_json(report: UserErasureReport) -> dict[str, Any]:
         "pictures_shared": images.kept,
         "pictures_left": images.left,
         "beyond_reach": {name: counts[name] for name in beyond_reach},
+        "kept_until": report.kept_until and report.kept_until.isoformat(),
     }
+
+
+def _kept(until: datetime | None) -> str:
+    if until is None:
+        return "nothing"
+    day = f"{until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"a keyed hash of the id, until {day}; before then no age can be confirmed"
 
 
 def _pictures(report: UserErasureReport) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -21,12 +22,14 @@ class UserErasureReport:
 
     `forgotten`: the counts of rows and what is out of our reach. `images`: how many image files
     were erased, kept or left for later; None if the store cannot be reached from here, and the
-    worker erases them.
+    worker erases them. `kept_until`: until when a keyed hash of the user's id is kept, None if
+    nothing is.
     """
 
     user_id: int
     forgotten: Forgotten
     images: CleanupCounts | None
+    kept_until: datetime | None
 
 
 async def erase_user(  # noqa: PLR0913 (settings, by their names)
@@ -60,6 +63,7 @@ async def erase_user(  # noqa: PLR0913 (settings, by their names)
         user_id=user_id,
         forgotten=erasure.forgotten,
         images=await _erase_images(engine, images, erasure),
+        kept_until=erasure.kept_until,
     )
 
 

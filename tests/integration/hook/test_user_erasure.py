@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,12 +17,14 @@ from chatflow_hook import (
     Forgotten,
     Request,
     SentPhoto,
+    safety_memory,
     user_erasure,
 )
+from chatflow_hook.keyed_hash import read_secret
 from chatflow_hook.manual_requests import ManualRequests
 from chatflow_hook.queue import flood_wait_key
 from chatflow_hook.quota import Quota
-from chatflow_hook.tables import Dialog, State
+from chatflow_hook.tables import Dialog, SafetyMemory, State
 from imagegen.db import migrations
 from imagegen.db.tables import Delivery, ForgottenImage
 from imagegen.delivery.rate_limit import FloodControl
@@ -345,10 +348,32 @@ async def test_the_command_erases_the_pictures_too(
         "  photos in chat 1001 of Telegram: messages 77",
         "  sends that may have arrived, unknown: 1",
         "  files on gpu-1:8188, gpu-2:8188, until ComfyUI empties its temp folder",
+        "kept: nothing",
     ]
     assert (again.code, again.stdout) == (0, "nothing of user 1001 is kept\n")
     assert not aged_data.file(name).exists()
     assert await notes(aged_data.sessions) == [just_drawn]
+
+
+async def test_the_command_says_which_hash_it_keeps_of_whom_it_has_forgotten(
+    aged_data: AgedData, database_url: str, redis_url: str
+) -> None:
+    where = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    until = datetime(2999, 12, 30, 12, tzinfo=UTC)
+    async with aged_data.engine.begin() as connection:
+        key = safety_memory.user_key(await read_secret(connection, None), ANNA)
+        row = {"subject": "user", "key": key, "rule": "minor", "until": until}
+        await connection.execute(insert(SafetyMemory).values(row))
+
+    text = await command.run("forget", str(ANNA), **where)
+    as_json = await command.run("forget", str(ANNA), "--json", **where)
+
+    assert text.stdout == (
+        "there is no request and no dialog of user 1001\n"
+        "kept: a keyed hash of the id, until 2999-12-30 12:00 UTC;"
+        " before then no age can be confirmed\n"
+    )
+    assert as_json.json["kept_until"] == until.isoformat()
 
 
 async def test_the_command_erases_a_dialog_without_a_picture(
