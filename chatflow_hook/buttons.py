@@ -242,11 +242,21 @@ def _why_not(picture: Any, button: Button, press: Press) -> str | None:
         raise PhotoOnItsWay(f"the delivery of {picture.id} is not written down yet")
     if picture is not None and picture.state in OPEN:
         return "button_later"
-    if picture is None or picture.state != State.DELIVERED or picture.chat_id != press.chat_id:
+    if picture is None or picture.chat_id != press.chat_id or not _is_there_for(picture, button):
         return "button_gone"
     if button is not Button.REPORT and picture.user_id != press.user_id:
         return "button_not_yours"
     return None
+
+
+def _is_there_for(picture: Any, button: Button) -> bool:
+    """Whether a button of a picture has something to do.
+
+    A picture that arrived although it was cancelled can be hidden and reported, and no more.
+    """
+    has_arrived = picture.telegram_message_id is not None
+    takes_away = button in (Button.HIDE, Button.REPORT)
+    return picture.state == State.DELIVERED or (has_arrived and takes_away)
 
 
 async def _pressed_on(connection: AsyncConnection, picture_id: UUID, kind: Kind) -> Sequence[Any]:

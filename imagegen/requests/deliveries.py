@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import aliased
 
 from chatflow_hook.direct_query import DirectQuery
-from chatflow_hook.tables import OURS, Dialog, ImageRequest, State
+from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State
 from chatflow_hook.turn import storable
 from imagegen.db.engine import first, one_or_none, run_in_transaction, run_statement
 from imagegen.db.tables import Delivery, ForgottenMessage, SendOutcome
@@ -135,11 +135,38 @@ MARK_SENT = (
         finished_at=func.clock_timestamp(),
     )
 )
+# Before the request, in the same order as the hook, or the two could deadlock.
+_LOCK_ITS_DIALOG = (
+    select(Dialog.id)
+    .where(
+        Dialog.id
+        == select(ImageRequest.dialog_id)
+        .where(ImageRequest.id == bindparam("of_request"))
+        .scalar_subquery()
+    )
+    .with_for_update(key_share=True)
+)
 # Locked, so that an erasure of the user either sees the message or has erased the row before.
 _LOCK_REQUEST = (
-    select(ImageRequest.state, ImageRequest.telegram_message_id)
+    select(
+        ImageRequest.state,
+        ImageRequest.kind,
+        ImageRequest.dialog_id,
+        ImageRequest.telegram_message_id,
+    )
     .where(ImageRequest.id == bindparam("of_request"))
     .with_for_update(key_share=True)
+)
+_NOTE_MESSAGE = (
+    update(ImageRequest)
+    .where(ImageRequest.id == bindparam("of_request"))
+    .values(
+        chat_id=bindparam("its_chat"),
+        telegram_message_id=bindparam("its_message"),
+        telegram_bot_id=bindparam("its_bot"),
+        telegram_file_id=bindparam("its_file"),
+        album_file_ids=bindparam("its_files"),
+    )
 )
 _ADD_FORGOTTEN_MESSAGE = postgresql.insert(ForgottenMessage).on_conflict_do_nothing()
 _COUNT_IS_OURS = text(
@@ -191,10 +218,12 @@ class Deliveries:
         """Note a message that arrived while its request was cancelled, erased or taken over.
 
         Returns whether the request is delivered by this very message. If the request was erased,
-        the message is noted as one that is to be deleted from the chat.
+        the message is noted as one that is to be deleted from the chat. If it was cancelled, it
+        stays so; its row names the message, and the dialog's watermark moves.
         """
 
         async def step(connection: AsyncConnection) -> bool:
+            await connection.execute(_LOCK_ITS_DIALOG, {"of_request": send.request_id})
             request = await one_or_none(connection, _LOCK_REQUEST, {"of_request": send.request_id})
             if request is None:
                 rows = [
@@ -204,10 +233,30 @@ class Deliveries:
                 await connection.execute(_ADD_FORGOTTEN_MESSAGE, rows)
                 return False
             await connection.execute(MARK_SENT, sent_values(send, message))
+            if request.state == State.CANCELLED and request.telegram_message_id is None:
+                await _note_message(connection, request, send.request_id, message)
             is_delivered = request.state == State.DELIVERED
             return is_delivered and bool(request.telegram_message_id == message.message_id)
 
         return await run_in_transaction(self._engine, step)
+
+
+async def _note_message(
+    connection: AsyncConnection, request: Any, request_id: UUID, message: SentMessage
+) -> None:
+    """Write down which message shows the picture of a request that has ended without it."""
+    values = {
+        "of_request": request_id,
+        "its_chat": message.chat_id,
+        "its_message": message.message_id,
+        "its_bot": message.bot_id,
+        "its_file": message.file_id,
+        "its_files": list(message.album_file_ids) or None,
+    }
+    await connection.execute(_NOTE_MESSAGE, values)
+    if Kind(request.kind).moves_watermark:
+        of_this = {"request_id": request_id, "of_dialog": request.dialog_id}
+        await connection.execute(_MOVE_WATERMARK, of_this)
 
 
 async def settle_earlier_sends(connection: AsyncConnection, request_id: UUID) -> EarlierSends:

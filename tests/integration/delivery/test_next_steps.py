@@ -1,5 +1,6 @@
 """The buttons under a picture: another one, as file, hide, report; and the persona's captions."""
 
+import asyncio
 import json
 import re
 from io import BytesIO
@@ -74,6 +75,31 @@ async def test_a_picture_that_was_asked_for_has_the_buttons_that_are_set_in_its_
         assert [key["callback_data"] for key in keys] == [b.data(request.id) for b in Button]
         assert keys[0]["text"] == "Ещё одну"
         assert all(len(key["callback_data"].encode()) <= 64 for key in keys)
+
+
+async def test_a_picture_that_arrived_although_it_was_called_off_can_be_hidden_and_no_more(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start(delivery_buttons=ALL_BUTTONS) as product:
+        product.telegram.script(Trouble.late(1.0), method="sendPhoto")
+        request = await product.hook.ask(turn(user_id=USER, chat_id=USER))
+        assert isinstance(request, Request)
+        async with asyncio.timeout(PATIENCE_S):
+            while not product.telegram.sent:  # noqa: ASYNC110 (the sandbox gives no event)
+                await asyncio.sleep(0.01)
+        assert await product.hook.cancel(request)
+        async with asyncio.timeout(PATIENCE_S):
+            while (await conversations.row(sessions, request.id)).telegram_message_id is None:  # noqa: ASYNC110 (rows)
+                await asyncio.sleep(0.05)
+
+        another = await press(product, Button.ANOTHER, request)
+        hidden = await press(product, Button.HIDE, request)
+
+        row = await conversations.row(sessions, request.id)
+        assert row.state == State.CANCELLED
+        assert another.request is None
+        assert (another.deletes_message, hidden.deletes_message) == (False, True)
+        assert row.hidden_at is not None
 
 
 @pytest.mark.parametrize(("under", "has_buttons"), [("asked", False), ("all", True)])

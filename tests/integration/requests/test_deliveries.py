@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chatflow_hook import cancellation
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.db.tables import Delivery, ForgottenMessage, SendOutcome
 from imagegen.delivery.errors import DeliveryUnknown, SendRefused
@@ -15,7 +16,7 @@ from imagegen.delivery.telegram_refusals import UNNAMED
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.requests.retry import retry_request
-from tests.integration.requests.conftest import ANNA
+from tests.integration.requests.conftest import ANNA, MESSAGE_COUNT
 from tests.support import conversations, request_steps
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
@@ -57,6 +58,27 @@ async def test_a_second_copy_is_known_beside_the_first(
     async with sessions() as session:
         sent = await session.execute(select(Delivery.outcome, Delivery.message_id))
     assert sorted(tuple(row) for row in sent) == [("sent", 77), ("sent", 78)]
+
+
+async def test_a_picture_that_arrives_after_it_was_called_off_is_in_its_row_and_moves_the_watermark(
+    engine: AsyncEngine,
+    requests: RequestRepository,
+    deliveries: Deliveries,
+    sessions: Sessions,
+    request_id: UUID,
+) -> None:
+    request = await request_steps.drawn(requests, request_id)
+    send = await deliveries.start(request)
+    async with engine.begin() as connection:
+        await cancellation.cancel(connection, ImageRequest.id == request_id)
+
+    assert not await deliveries.record_arrival(send, RECEIPT)
+    assert not await deliveries.record_arrival(send, RECEIPT)
+
+    row = await conversations.row(sessions, request_id)
+    assert (row.state, row.telegram_message_id) == (State.CANCELLED, 77)
+    assert (row.telegram_bot_id, row.telegram_file_id) == (42, "AgAC")
+    assert (await conversations.dialog(sessions)).last_image_generation_at == MESSAGE_COUNT
 
 
 async def test_of_an_erased_request_chat_and_message_are_all_that_is_kept(
