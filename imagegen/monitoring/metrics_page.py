@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from imagegen import resources
+from imagegen.db.tables import HostUse
 from imagegen.metrics import HostPrices
 from imagegen.monitoring.readings import Readings
 from imagegen.pipeline.context import JobContext
@@ -137,9 +138,9 @@ class WorkerCollector(Collector):
 
     def _hosts(self, hosts: Sequence[HostStatus]) -> Iterator[Metric]:
         states = [
-            ((host.name, state.value), host.condition is state)
+            ((host.name, state.value), _state(host) is state)
             for host in hosts
-            for state in Condition
+            for state in (*Condition, HostUse.DRAINING, HostUse.REMOVED)
         ]
         yield _gauge(
             "host_state", "1 for the state of a host, 0 for the others", "host state", states
@@ -193,10 +194,10 @@ class WorkerCollector(Collector):
             "queue_depth",
             "Open requests of all workers",
             "state",
-            [((state.value,), count) for state, count in counts.items()],
+            [((state,), count) for state, count in counts.items()],
         )
         oldest: _Samples = [] if requests is None else [((), requests.oldest_s)]
-        yield _gauge("queue_oldest_seconds", "Age of the oldest of these, 0 for none", "", oldest)
+        yield _gauge("queue_oldest_seconds", "For how long somebody has waited", "", oldest)
 
     def _money(self, hosts: Sequence[HostStatus]) -> Iterator[Metric]:
         prices = [((host.name,), self._prices.per_hour(host.name)) for host in hosts]
@@ -214,6 +215,11 @@ class WorkerCollector(Collector):
             "",
             [] if limit is None else [((), limit)],
         )
+
+
+def _state(host: HostStatus) -> Condition | HostUse:
+    """How a host is, or for one that an operator has drained or removed, that it is."""
+    return host.condition if host.use is HostUse.ACTIVE else host.use
 
 
 def _gauge(name: str, text: str, labels: str, samples: _Samples) -> Metric:

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, case, func, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook.tables import OPEN, ImageRequest, State
+from chatflow_hook.tables import NOBODY, OPEN, ImageRequest
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.host_report import HostResources
 from imagegen.db.engine import run_statement
@@ -17,6 +17,7 @@ from imagegen.errors import ImagegenError
 from imagegen.monitoring.readiness import Readiness
 from imagegen.pipeline.context import JobContext
 from imagegen.pool.pool import Pool
+from imagegen.requests.pauses import IS_PAUSED
 
 ResultT = TypeVar("ResultT")
 
@@ -27,19 +28,30 @@ _NEWS_FOR_S = 30.0
 _WITHIN_S = 5.0
 _CANCEL_WITHIN_S = 1.0
 
-_AGE_S = func.extract("epoch", func.clock_timestamp() - func.min(ImageRequest.queued_at))
+# The state in which a request is told that waits since an operator has paused it.
+PAUSED = "paused"
+_IS_WAITED_FOR = and_(ImageRequest.user_id != NOBODY, not_(IS_PAUSED))
+_QUEUED_AT = func.min(ImageRequest.queued_at).filter(_IS_WAITED_FOR)
 _OPEN_REQUESTS = (
-    select(ImageRequest.state, func.count(), _AGE_S)
+    select(
+        case((IS_PAUSED, PAUSED), else_=ImageRequest.state).label("told_as"),
+        func.count().label("number"),
+        func.extract("epoch", func.clock_timestamp() - _QUEUED_AT).label("age_s"),
+    )
     .where(ImageRequest.state.in_(OPEN))
-    .group_by(ImageRequest.state)
+    .group_by("told_as")
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenRequestCounts:
-    """The open requests of all workers: how many in each state, and the age of the oldest."""
+    """The open requests of all workers: how many in each state, those that are paused as `paused`.
 
-    counts: Mapping[State, int]
+    `oldest_s` is for how many seconds somebody has waited, 0 if nobody waits. It leaves out what is
+    paused, and covers.
+    """
+
+    counts: Mapping[str, int]
     oldest_s: float
 
 
@@ -129,8 +141,8 @@ async def read_open_requests(engine: AsyncEngine) -> OpenRequestCounts:
     async def step(connection: AsyncConnection) -> OpenRequestCounts:
         rows = (await connection.execute(_OPEN_REQUESTS)).all()
         return OpenRequestCounts(
-            counts=dict.fromkeys(OPEN, 0) | {State(state): count for state, count, _ in rows},
-            oldest_s=max((float(age_s) for *_, age_s in rows), default=0.0),
+            counts=dict.fromkeys((*OPEN, PAUSED), 0) | {row.told_as: row.number for row in rows},
+            oldest_s=max((float(row.age_s) for row in rows if row.age_s is not None), default=0.0),
         )
 
     return await run_statement(engine, step)

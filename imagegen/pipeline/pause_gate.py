@@ -9,7 +9,7 @@ import structlog
 from imagegen.errors import Unavailable
 from imagegen.pool.host import SlotLease
 from imagegen.queue.job_lease import MAX_DEFERRAL_S
-from imagegen.requests.claim import ClaimedRequest
+from imagegen.requests.claim import ClaimedRequest, TooLate
 from imagegen.requests.pauses import Pause, Pauses, PauseScope
 
 # Only changes, see imagegen/log_repeats.py.
@@ -28,6 +28,13 @@ class Paused(Unavailable):
     code = "paused"
     # Each request says so every few seconds; that the pause began is logged once.
     level = logging.DEBUG
+
+
+class PausedTooLong(TooLate):
+    """An operator has paused the request's persona or kind until it was older than REQUEST_MAX_AGE."""
+
+    code = "paused_too_long"
+    level = logging.INFO
 
 
 class PauseGate:
@@ -79,6 +86,21 @@ class PauseGate:
         if self._active and await self._pauses.holds(request_id, max_age_s=self._max_age_s):
             raise self._paused("its persona or its kind is paused")
 
+    def check_age(self, request: ClaimedRequest) -> None:
+        """Return if the picture of a request is still wanted.
+
+        Raises:
+            PausedTooLong: the request is too old, and was paused until now.
+            TooLate: it is too old.
+        """
+        try:
+            request.time_left_s(self._max_age_s)
+        except TooLate as error:
+            pause = None if request.drawn else self._pause_of(request)
+            if pause is None:
+                raise
+            raise PausedTooLong(f"{pause.sentence}, and {error.sentence}") from None
+
     def check_slot(self, request: ClaimedRequest, lease: SlotLease) -> None:
         """Return if the request, which was claimed before a pause began, may use its slot.
 
@@ -87,10 +109,13 @@ class PauseGate:
         Raises:
             Paused: it is to wait.
         """
+        pause = self._pause_of(request)
+        if pause is not None and not lease.is_resumption:
+            raise self._paused(pause.sentence)
+
+    def _pause_of(self, request: ClaimedRequest) -> Pause | None:
         names = {PauseScope.PERSONA: request.persona, PauseScope.KIND: request.kind.value}
-        for pause in self._active:
-            if names[pause.scope] == pause.name and not lease.is_resumption:
-                raise self._paused(pause.sentence)
+        return next((each for each in self._active if names[each.scope] == each.name), None)
 
     def _paused(self, sentence: str) -> Paused:
         look_again_s = max(_LOOK_AGAIN_S, self._held / _LOOKS_PER_S)

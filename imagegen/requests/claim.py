@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 from pydantic import ValidationError
 
 from chatflow_hook.manual_requests import OWN_PROMPT
-from chatflow_hook.tables import Kind, State
+from chatflow_hook.tables import NOBODY, Kind, State
 from chatflow_hook.turn import KNOWN_ROLES_ONLY, Conversation
 from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.metrics import StageTimes
@@ -136,6 +136,11 @@ class ClaimedRequest:
         )
 
     @property
+    def is_drawn_ahead(self) -> bool:
+        """Whether it is a cover that `imagegen covers` has ordered: nobody waits for it in a chat."""
+        return self.user_id == NOBODY
+
+    @property
     def age_s(self) -> float:
         """How many seconds ago the request was queued. A retry by an operator queues it again."""
         return time.monotonic() - self.made_at
@@ -143,12 +148,12 @@ class ClaimedRequest:
     def time_left_s(self, max_age_s: float) -> float | None:
         """Return for how many seconds the picture is still wanted; None: without limit.
 
-        `max_age_s` 0 is no limit.
+        `max_age_s` 0 is no limit, and a picture that is drawn ahead has none.
 
         Raises:
             TooLate: the request is older than `max_age_s`.
         """
-        if not max_age_s:
+        if not max_age_s or self.is_drawn_ahead:
             return None
         if self.age_s > max_age_s:
             raise TooLate(f"the chat has moved on for {self.age_s:.0f} s")

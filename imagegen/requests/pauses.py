@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.direct_query import DirectQuery
-from chatflow_hook.tables import ImageRequest, Kind, State
+from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
 from imagegen.db.engine import all_rows, run_statement
 from imagegen.db.tables import PauseEntry
 from imagegen.errors import ImagegenError
@@ -49,7 +49,7 @@ class Pause:
 
 
 # A request that has an image or a prompt on a host goes on: only what is not begun waits.
-_IS_PAUSED = and_(
+IS_PAUSED = and_(
     ImageRequest.state == State.QUEUED,
     exists().where(
         or_(
@@ -110,10 +110,11 @@ class Pauses:
     async def holds(self, request_id: UUID, *, max_age_s: float) -> bool:
         """Tell whether a request is to wait.
 
-        One that is older than `max_age_s` seconds (0 for no limit) is not: it is to end.
+        One that is older than `max_age_s` seconds (0 for no limit) is not, since it is to end; a
+        cover that is drawn ahead has no limit.
         """
         query = select(literal(1)).where(
-            ImageRequest.id == request_id, _IS_PAUSED, *_is_younger(max_age_s)
+            ImageRequest.id == request_id, IS_PAUSED, *_is_younger(max_age_s)
         )
 
         async def step(connection: AsyncConnection) -> bool:
@@ -125,7 +126,7 @@ class Pauses:
         """Return how many requests wait because of pauses."""
 
         async def step(connection: AsyncConnection) -> int:
-            query = select(func.count()).select_from(ImageRequest).where(_IS_PAUSED)
+            query = select(func.count()).select_from(ImageRequest).where(IS_PAUSED)
             return (await connection.execute(query)).scalar_one()
 
         return await run_statement(self._engine, step)
@@ -155,4 +156,4 @@ def _is_younger(max_age_s: float) -> list[ColumnElement[bool]]:
     if not max_age_s:
         return []
     oldest = func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, max_age_s)
-    return [ImageRequest.queued_at > oldest]
+    return [or_(ImageRequest.queued_at > oldest, ImageRequest.user_id == NOBODY)]

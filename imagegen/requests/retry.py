@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import user_erasure
 from chatflow_hook.albums import images_of
-from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
+from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, Kind, State
 from imagegen.db.engine import run_in_transaction
 from imagegen.errors import ImagegenError
 from imagegen.requests import deliveries
@@ -58,7 +58,9 @@ async def retry_request(engine: AsyncEngine, images: ImageStore | None, request_
 
     async def step(connection: AsyncConnection) -> None:
         # Lock the dialog before the request. Until the commit the hook adds no other request to it.
-        await _lock_dialog(connection, row.dialog_id)
+        # A cover that is drawn ahead has none.
+        if row.dialog_id != NOBODY:
+            await _lock_dialog(connection, row.dialog_id)
         if _known_kind(row).is_one_per_dialog:
             await _check_no_other_is_open(connection, row)
         if (await connection.execute(_put_back(row, state))).one_or_none() is None:

@@ -4,10 +4,15 @@ import asyncio
 import time
 from dataclasses import replace
 
+from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from chatflow_hook.tables import State
 from imagegen.metrics import PictureStage
+from imagegen.monitoring.readings import read_open_requests
+from imagegen.pool.host_orders import HostOrders
+from imagegen.requests.covers import Covers
+from imagegen.requests.pauses import Pauses, PauseScope
 from imagegen.sandbox.telegram import Trouble
 from imagegen.storage.filesystem import directory_of
 from tests.support import store_outage
@@ -115,6 +120,45 @@ async def test_requests_that_wait_are_the_queue(products: ProductFactory) -> Non
 
     assert sum(page.labelled("imagegen_queue_depth").values()) == 2
     assert (page.value("imagegen_queue_oldest_seconds") or 0) > 0
+
+
+async def test_nobody_waits_for_what_is_paused_or_drawn_ahead(
+    products: ProductFactory, engine: AsyncEngine
+) -> None:
+    pauses = Pauses(engine)
+    async with products.start(works=False) as product:
+        await product.ask(persona="lina")
+        await Covers(engine).order(["ash"], 1)
+        await pauses.pause(PauseScope.PERSONA, "lina")
+        paused = await read_open_requests(engine)
+        await pauses.resume(PauseScope.PERSONA, "lina")
+        resumed = await read_open_requests(engine)
+
+    assert {state: count for state, count in paused.counts.items() if count} == {
+        "queued": 1,
+        "paused": 1,
+    }
+    assert paused.oldest_s == 0
+    assert (resumed.counts["queued"], resumed.counts["paused"]) == (2, 0)
+    assert resumed.oldest_s > 0
+
+
+async def test_a_host_that_is_drained_is_not_told_as_down(
+    products: ProductFactory, engine: AsyncEngine
+) -> None:
+    port = free_port()
+    async with products.start(web_port=port) as product:
+        host = product.settings.comfyui_hosts[0].name
+        await HostOrders(engine).drain(host)
+        await product.hosts[0].kill()
+        async with asyncio.timeout(PATIENCE_S):
+            page = await scrape_started(port)
+            while page.value("imagegen_host_state", host=host, state="draining") != 1:
+                await asyncio.sleep(0.05)
+                page = await scrape(port)
+
+    states = page.labelled("imagegen_host_state")
+    assert sum(states.values()) == 1
 
 
 async def test_two_workers_in_one_process_count_their_own(products: ProductFactory) -> None:

@@ -1,4 +1,4 @@
-"""What an operator pauses waits in the queue, loses no attempt, and expires as usual."""
+"""What an operator pauses waits in the queue, loses no attempt, and expires."""
 
 import asyncio
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ async def test_a_paused_persona_waits_while_others_are_drawn_and_goes_on_when_it
     assert (await row(sessions, paused)).attempts == 0
 
 
-async def test_a_paused_kind_expires_as_usual_and_what_is_drawn_is_delivered(
+async def test_a_paused_kind_expires_and_what_is_drawn_is_delivered(
     products: ProductFactory, engine: AsyncEngine, sessions: Sessions
 ) -> None:
     with capture_logs() as log:
@@ -67,7 +67,7 @@ async def test_a_paused_kind_expires_as_usual_and_what_is_drawn_is_delivered(
             assert (await product.hook.wait(drawn, timeout=PATIENCE_S)).state is State.DELIVERED
             ended = await product.hook.wait(late, timeout=PATIENCE_S)
 
-    assert (ended.state, ended.error_code) == (State.EXPIRED, "too_old")
+    assert (ended.state, ended.error_code) == (State.EXPIRED, "paused_too_long")
     assert (await row(sessions, late)).attempts == 0
 
 

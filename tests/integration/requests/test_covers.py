@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import os
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,53 @@ async def test_covers_are_drawn_once_and_each_is_another(
         assert len(product.hosts[0].posted) == 7
         assert len(set(product.prompts())) == 7
         assert product.telegram.sent == []
+
+
+async def test_a_cover_is_drawn_however_late(
+    products: ProductFactory, engine: AsyncEngine, sessions: Sessions
+) -> None:
+    (cover,) = await Covers(engine).order(["lina"], 1)
+    async with sessions.begin() as session:
+        await session.execute(update(ImageRequest).values(queued_at=LONG_AGO))
+    async with products.start() as product:
+        drawn = await product.hook.wait(cover.request_id, timeout=PATIENCE_S)
+
+    assert drawn.state is State.DELIVERED
+
+
+async def test_a_cover_that_failed_can_be_tried_again(
+    products: ProductFactory, place: dict[str, str], engine: AsyncEngine, sessions: Sessions
+) -> None:
+    (cover,) = await Covers(engine).order(["lina"], 1)
+    failed = {"state": State.FAILED, "error_code": "drawing_failed", "finished_at": LONG_AGO}
+    async with sessions.begin() as session:
+        await session.execute(update(ImageRequest).values(failed))
+    retried = await command.run("requests", "retry", str(cover.request_id), **place)
+    async with products.start() as product:
+        drawn = await product.hook.wait(cover.request_id, timeout=PATIENCE_S)
+
+    assert retried.stdout == f"{cover.request_id}: queued\n"
+    assert drawn.state is State.DELIVERED
+
+
+async def test_ctrl_c_ends_the_command_as_shells_expect_it(
+    place: dict[str, str], sessions: Sessions
+) -> None:
+    arguments = ("covers", "--persona", "lina", "--count", "1")
+    process = await asyncio.create_subprocess_exec(
+        command.IMAGEGEN,
+        *arguments,
+        env={"PATH": os.environ["PATH"], **place},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(PATIENCE_S), sessions() as session:
+        while not await session.scalar(select(ImageRequest.id)):  # noqa: ASYNC110 (rows)
+            await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+
+    assert (process.returncode, out, err) == (128 + signal.SIGINT, b"", b"")
 
 
 async def test_a_dialog_begins_with_a_cover_and_never_twice_with_the_same(
