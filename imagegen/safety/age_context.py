@@ -48,6 +48,11 @@ _NO_PLURALS = word_set(
 )
 
 
+TIME_UNITS: Forms = word_set(
+    "month months week weeks day days year years yr yrs yo mo месяц мес неделя день лет год годик"
+)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpokenWord:
     """A word of a sentence: its forms, its number (None if it is none), and if a pause follows."""

@@ -101,7 +101,7 @@ _NEVER_THINGS = word_set("i im you youre u we mine ours yours")
 # A word that begins something new after a number, so that nothing after it is counted.
 BEGINS_ANEW: Forms = word_set(
     "i im ive id ill you u ur we the a an this that these those same what which how when where why can do does did"
-    " don doesn didn am if because although like"
+    " don doesn didn am if because although like next"
 )
 # Units of which nobody would say them right after an age.
 _MEASURES = word_set(

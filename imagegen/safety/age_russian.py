@@ -50,6 +50,9 @@ _YOUNGER = word_set("младше моложе")
 _GOES_ON = word_set("пойти идти разменять")
 _AGO = word_set("назад")
 _TO_GIVE = word_set("дать прислать купить взять отправить положить оставить нужно надо")
+_MET = word_set(
+    "познакомиться встретиться увидеться столкнуться разговориться повстречаться подружиться"
+)
 _MIN_AGE = 3
 # Fewer months or days are a span.
 _MONTHS, _DAYS = 24, 1000
@@ -150,9 +153,15 @@ def _stands_after_a_person(context: NumberContext) -> bool:
         return False
     is_subject = morphology.is_nominative(noun)
     if not is_subject:
-        return not context.clause_before[-2:-1] or context.clause_before[-2] not in {"с", "со", "у"}
+        is_alone = context.clause_before[-2:-1] not in (("с",), ("со",), ("у",))
+        return is_alone or _is_met(context)
     verbs = any(map(morphology.is_verb, context.words_after[1:4]))
     return not verbs or bool(context.word_before & _KIN)
+
+
+def _is_met(context: NumberContext) -> bool:
+    """Whether somebody was met, which takes no years: "познакомился с девушкой 15 лет"."""
+    return context.near(_MET, before=5) and not context.near(_AGO, after=3)
 
 
 def _is_person(noun: str = "") -> bool:

@@ -65,6 +65,24 @@ _NO = re.compile(
     r"\s*(?:well,? |um+,? |эм+,? |ну,? )?(?:no\b|nope|nah|not\b|almost|nearly|soon|can ?t|cannot|нет|неа|не\b|еще|пока"
     r"|почти|скоро|никак|ни\b)"
 )
+# What nobody sells to minors: "wine tonight?", "no, 15".
+_FOR_ADULTS = re.compile(
+    r"\b(?:wine|beers?|vodka|whisk(?:y|ey)|gin|champagne|prosecco|cocktails?|drinks?|drinking|alcohol|smok(?:e|es|ing)"
+    r"|vap(?:e|es|ing)|cig(?:s|gy|arettes?)|weed|casino|clubbing|nightclub|pub|tattoos?|tinder"
+    r"|вин[оаца]|винишк\w+|пив[оаца]|пивк\w+|пивас\w*|водк[ауи]|коньяк\w*|шампанск\w+|коктейл\w+|алкоголь|пьешь|пьете|выпьем|выпить|бухнем"
+    r"|курите|куришь|курнем|вейп\w*|сигарет\w*|кальян\w*|казино|клуб|тату\w*)\b"
+)
+_ASKS_FOR_A_NUMBER = re.compile(
+    r"\d|\bhow (?:many|much|old|long|far|often)\b|возраст|\bwhen\b|\bwhat time\b|сколько|скок[ао]\b|\bкогда\b|\bчасов\b"
+)
+_REFUSED = re.compile(
+    r"\W*(?:(?:no|nope|nah|sorry|lol|haha|can ?t|not|yet|нет|неа|не|рано|еще|пока|мне|i ?m|im|i am|only|just|тока|только)\b\W*)*"
+)
+_KIN_QUESTION = re.compile(
+    r"\b(?:siblings?|brothers|sisters|kids|children|nephews|nieces|sons|daughters|grandkids|grandchildren"
+    r"|братья|братьев|сестры|сестер|сестренк\w+|дети|детей|детки|деток|детишк\w+|внук[иов]+|племянник\w+)\b"
+)
+_MIN_LISTED_AGE, _MIN_TEEN = 3, 10
 _WHO_QUESTION = re.compile(
     r"who am i|who do i play|what am i|my (?:role|character)|кто я\b|кем (?:мне|я)|моя роль"
 )
@@ -238,6 +256,8 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
         return True
     if _MINOR_QUESTION.search(question) and _YES.match(said) and "?" in question:
         return True
+    if _refuses_by_age(question, answer) or _lists_ages_of_kin(question, answer):
+        return True
     if not _asks_for_age(question) or names_a_thing_first(said):
         return False
     is_class = _CLASS_QUESTION.search(question) and not _STUDENT.search(said)
@@ -258,6 +278,28 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
     return bool(is_age) and any(
         0 < each.value < ADULT or _is_in_the_past(each.value, today) for each in numbers
     )
+
+
+def _refuses_by_age(question: str, answer: str) -> bool:
+    """Whether an answer has only an age of a teenager, as why not: "wine tonight?", "no, 15"."""
+    if not _FOR_ADULTS.search(question) or _ASKS_FOR_A_NUMBER.search(question):
+        return False
+    left = _REFUSED.sub("", plain(answer), count=1)
+    numbers = _numbers_alone(left)
+    return len(numbers) == 1 and _MIN_TEEN <= numbers[0] < ADULT
+
+
+def _lists_ages_of_kin(question: str, answer: str) -> bool:
+    """Whether an answer lists ages of children or siblings: "any siblings?", "2, 13 and 17"."""
+    numbers = _numbers_alone(answer) if _KIN_QUESTION.search(question) else []
+    return len(numbers) > 1 and any(_MIN_LISTED_AGE < number < ADULT for number in numbers)
+
+
+def _numbers_alone(text: str) -> list[int]:
+    """Return the numbers of a text that has nothing but numbers and "and"; empty if it has more."""
+    said = [word for sentence in sentences(text) for word in age_context.spoken_words(sentence)]
+    counted = [word.number for word in said if word.plain not in {"and", "и"}]
+    return [number.value for number in counted if number is not None] if all(counted) else []
 
 
 def _is_of_a_couple(question: str, answer: str) -> bool:

@@ -64,7 +64,6 @@ _DETERMINERS: Forms = word_set("a an the my your his her our their")
 _CLAUSE, _NEAR = 12, 3  # words
 # Those of a side by side enumeration of the words after a number belong to what follows.
 _ENDS: Forms = age_english.UNTIL | word_set("n but cuz cause bc lol so she he i you и а но что")
-_NO_VERBS: Forms = word_set("yes thanks thx")
 _MIN_WORDS = 3
 # After these, Russian nouns are in the plural.
 _TENS = range(10, 18)
@@ -269,5 +268,5 @@ def _starts_with_number(words: Iterable[tuple[str, Forms]]) -> bool:
 
 def _is_other_verb(word: str) -> bool:
     if word.isascii():
-        return word_classes.is_verb(word) and word not in (_VERBS_OF_AGE | _NO_VERBS)
+        return word_classes.is_verb(word) and word not in _VERBS_OF_AGE
     return morphology.is_verb(word) and not age_russian.is_said_of_ages(word)

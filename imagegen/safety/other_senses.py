@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from imagegen import morphology
 from imagegen.safety import age_context, age_subject, word_classes
-from imagegen.safety.age_context import ADULT, Forms, word_set
+from imagegen.safety.age_context import ADULT, TIME_UNITS, Forms, word_set
 from imagegen.safety.lexicon import shipped_lexicon
 from imagegen.safety.normalise import NormalisedSentence, NormalisedWord, plain, sentences
 
@@ -36,9 +36,7 @@ _NO_INFANTS = ("infantr", "infantil", "infantad", "daughterb")
 # Children are who goes there.
 _CAMPS = word_set("орленок орленке орленка артек артеке артека")
 _MAX_PHRASE = 6
-_SPANS = word_set(
-    "month months week weeks day days year years yrs yo старше месяц неделя день лет год годик"
-)
+_SPANS = TIME_UNITS | {"старше"}
 
 
 def without_other_senses(

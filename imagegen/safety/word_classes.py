@@ -7,11 +7,13 @@ from importlib.resources import files
 from imagegen import morphology
 
 _MIN_STEM = 3
+# WordNet has them as nouns and verbs; in talk they are neither.
+_ANSWERS = frozenset({"yes", "yep", "nope", "thanks", "thx"})
 
 
 def is_thing(word: str) -> bool:
     """Whether an English noun, in the singular or the plural, means a thing and never a person."""
-    return not _words("things").isdisjoint(morphology.lemmas(word))
+    return word not in _ANSWERS and not _words("things").isdisjoint(morphology.lemmas(word))
 
 
 def is_animal(word: str) -> bool:
@@ -32,7 +34,9 @@ def professions() -> frozenset[str]:
 @functools.lru_cache(maxsize=morphology.CACHED_WORDS)
 def is_verb(word: str) -> bool:
     """Whether an English word is mostly a verb, in any form, and says more than `be` or `turn`."""
-    return word.isascii() and not _words("verbs").isdisjoint(_verb_stems(word))
+    if not word.isascii() or word in _ANSWERS:
+        return False
+    return not _words("verbs").isdisjoint(_verb_stems(word))
 
 
 def _verb_stems(word: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from imagegen import morphology
 from imagegen.safety import age_context, number_meaning, word_classes
-from imagegen.safety.age_context import ADULT, NO_FORMS, Forms, word_set
+from imagegen.safety.age_context import ADULT, NO_FORMS, TIME_UNITS, Forms, word_set
 from imagegen.safety.lexicon import shipped_lexicon
 from imagegen.safety.normalise import NormalisedSentence, NormalisedWord, sentences
 from imagegen.safety.numbers import forms_of
@@ -24,9 +24,6 @@ _NOTES, _OF_CHORDS = word_set("d e f g"), word_set("then потом chord chords
 # What a school of children belongs to.
 _PLACES = word_set(
     "город район село деревня поселок двор улица год день номер век искусство край область страна час утро отряд лагерь дружина звено"
-)
-_YEARS = word_set(
-    "month months week weeks day days year years yr yrs yo mo месяц мес неделя день лет год годик"
 )
 _UNTIL = word_set("in for after within через за на")
 _DETERMINERS = word_set("the a my our your his her their this that it")
@@ -111,7 +108,7 @@ def _may_give_an_age(sentence: NormalisedSentence) -> bool:
     return any(
         0 < context.value < ADULT
         and (
-            (context.near(_YEARS, after=2) and not context.word_before & _UNTIL)
+            (context.near(TIME_UNITS, after=2) and not context.word_before & _UNTIL)
             or (context.value > 1 and not number_meaning.is_understood(context))
         )
         for context in age_context.numbers_in(sentence)
