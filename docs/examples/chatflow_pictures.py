@@ -45,7 +45,7 @@ async def commit_with_picture(db, dialog, user, persona, *, text, reply, history
 
 async def on_end(end):
     """Spend one of the user's pictures when it was delivered, and note it for the chat's model."""
-    if end.picture.state != "delivered" or end.kind == "cover":
+    if end.picture.state != "delivered" or end.kind in ("cover", "file"):
         return
     dialog_id = end.request.dialog_id
     extra_data = {"picture": str(end.request.id), "image_url": end.picture.url}

@@ -9,6 +9,8 @@ from sqlalchemy import text
 
 def told(sessions):
     async def on_end(end: RequestEnd) -> None:
+        if end.kind == "file":  # the original of a picture that was paid and noted
+            return
         async with sessions.begin() as session:
             if not await is_new(session, end):  # the same end may be told twice
                 return

@@ -182,6 +182,8 @@ def text_for(query, key):
 
 
 async def remember(end):
+    if end.kind == "file":  # the original of a photo that was told
+        return
     note = f"[photo {end.picture.state}: {end.picture.summary}]"
     histories[end.chat_id].append({"role": "system", "content": note})
 

@@ -196,7 +196,7 @@ async def test_a_delivered_picture_is_paid_once_and_one_without_quota_is_not_dra
     assert await value(sessions, "SELECT remaining FROM image_balances") == 0
 
 
-def delivered(request_id: uuid.UUID) -> RequestEnd:
+def delivered(request_id: uuid.UUID, kind: str = "automatic") -> RequestEnd:
     picture = Picture(
         state=State.DELIVERED,
         error_code=None,
@@ -211,7 +211,7 @@ def delivered(request_id: uuid.UUID) -> RequestEnd:
     request = Request(id=request_id, dialog_id=1, message_count=4)
     return RequestEnd(
         request=request,
-        kind="automatic",
+        kind=kind,
         user_id=1001,
         chat_id=1001,
         persona="mei",
@@ -238,6 +238,16 @@ async def test_an_end_that_two_processes_are_told_in_the_same_moment_is_paid_onc
     assert await value(sessions, notes) == "https://bot.example/pictures/1.png"
     async with Redis.from_url(redis_url) as redis:
         assert await redis.exists("user:1001:no_quota_since") == 0
+
+
+@pytest.mark.parametrize("kind", ["cover", "file"])
+async def test_what_was_not_drawn_for_the_user_costs_nothing_and_is_not_noted(
+    example: dict[str, Any], sessions: Sessions, kind: str
+) -> None:
+    await example["on_end"](delivered(uuid.uuid4(), kind))
+
+    assert await value(sessions, "SELECT remaining FROM image_balances") == 1
+    assert await value(sessions, "SELECT count(*) FROM messages WHERE role = 'system'") == 0
 
 
 async def test_a_reply_that_is_written_anew_brings_no_picture(

@@ -51,10 +51,12 @@ async def test_a_picture_that_came_is_paid_once_and_the_model_knows_what_was_sen
         scene = {"source": "template", "summary": "Lina: park, evening"}
         delivered = await rows.row(State.DELIVERED, scene=scene)
         await rows.row(State.DELIVERED, kind="cover", message_count=0)
+        file = await rows.row(State.DELIVERED, kind="file")
+        await rows.row(State.FAILED, kind="file", error_code="photo_rejected")
         await rows.row(State.FAILED, kind="asked", error_code="out_of_memory")
         await until(rows, "SELECT count(*) FROM picture_ends", 3)
         async with rows.sessions.begin() as session:  # told once more, as after a crash
-            of_this = update(ImageRequest).where(ImageRequest.id == delivered)
+            of_this = update(ImageRequest).where(ImageRequest.id.in_((delivered, file)))
             await session.execute(of_this.values(told_end=None))
         await until(rows, "SELECT count(*) FROM image_requests WHERE told_end IS NULL", 0)
 
