@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 from aiogram import BaseMiddleware, Bot, F, Router
+from aiogram.exceptions import TelegramAPIError
 from aiogram.filters import Command
 from aiogram.types import BotCommand, Message, TelegramObject
 
@@ -100,7 +101,11 @@ class TurnMiddleware(BaseMiddleware):
         event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:
-        """Make the turn, run the handler, then count. Raises what `turn_of` or the handler raise."""
+        """Make the turn, run the handler, then count. Raises what `turn_of` or the handler raise.
+
+        Nothing that comes after the handler raises: behind a webhook the person would be answered
+        again.
+        """
         data["turn"] = None
         if not isinstance(event, Message) or event.from_user is None or _is_command(event):
             return await handler(event, data)
@@ -124,10 +129,14 @@ class TurnMiddleware(BaseMiddleware):
             await message.answer(
                 self._texts.text("age_question", turn.language),
                 reply_markup=age_buttons(self._texts, turn.language),
+                parse_mode=None,
             )
-        except BaseException:  # also where the bot is stopped: better asked twice than never
+        # Also where the bot is stopped: better asked twice than never.
+        except BaseException as error:
             await asyncio.shield(self._not_asked(turn.user_id))
-            raise
+            if not isinstance(error, TelegramAPIError):
+                raise
+            log.warning("age not asked", error=type(error).__name__)
 
     async def _not_asked(self, user_id: int) -> None:
         try:
@@ -151,8 +160,9 @@ def picture_router(  # noqa: PLR0913 (what the bot knows, by name)
     all routers. `dialogs_of` names the dialogs of a user, for a bot whose dialogs have ids of their
     own; without it the dialog of a private chat has the chat's id. `on_forget` erases what the
     bot keeps of a user, after the hook has forgotten them; it is called for each press of the
-    button, so it must be possible to call it again, also at the same time. `zone_of` names the
-    time zone of a user; times are told in it, and in UTC where it returns None or raises.
+    button, so it must be possible to call it again, also at the same time; where it raises, the
+    photos in the chats are deleted all the same. `zone_of` names the time zone of a user; times are
+    told in it, and in UTC where it returns None or raises.
     """
     handlers = Handlers(
         hook=hook,

@@ -65,14 +65,14 @@ class Handlers:
         language = _language(message.from_user)
         turn = await self.turn_of(message) if message.from_user else None
         if turn is None:
-            await message.answer(self.texts.text("no_dialog", language))
+            await self._say(message, "no_dialog")
             return
         words = command.args or self.texts.text("photo_words", language)
         try:
             asked = await self.hook.ask(changed(turn, text=words, reply=None))
         except (DatabaseFault, LookupError) as error:
             log.warning("picture not asked for", why=str(error))
-            await message.answer(self.texts.text("unavailable", language))
+            await self._say(message, "unavailable")
             return
         if isinstance(asked, Limited):
             zone = await self._zone(turn.user_id)
@@ -90,7 +90,7 @@ class Handlers:
 
     async def privacy(self, message: Message) -> None:
         """Say what is kept of a user."""
-        await message.answer(self.texts.text("privacy", _language(message.from_user)))
+        await self._say(message, "privacy")
 
     async def forget_me(self, message: Message) -> None:
         """Ask whether to forget the user; only their own press counts."""
@@ -101,9 +101,8 @@ class Handlers:
             [_button(self.texts.text("forget_yes", language), f"{FORGET}yes:{user_id}")],
             [_button(self.texts.text("forget_no", language), f"{FORGET}no:{user_id}")],
         ]
-        await message.answer(
-            self.texts.text("forget_question", language),
-            reply_markup=InlineKeyboardMarkup(inline_keyboard=keyboard),
+        await self._say(
+            message, "forget_question", keyboard=InlineKeyboardMarkup(inline_keyboard=keyboard)
         )
 
     async def button(self, query: CallbackQuery) -> None:
@@ -120,7 +119,7 @@ class Handlers:
         )
         if answer is None:
             return
-        await query.answer(answer.text, show_alert=answer.show_alert)
+        await _answer(query, answer.text, show_alert=answer.show_alert)
         if answer.deletes_message and isinstance(query.message, Message):
             with suppress(TelegramAPIError):  # too old: the worker leaves a placeholder
                 await query.message.delete()
@@ -129,15 +128,16 @@ class Handlers:
         """Cancel the picture whose status message has the button, for whoever has asked for it."""
         language = _language(query.from_user)
         if not _is_askers(query):
-            await query.answer(self.texts.text("not_yours", language), show_alert=True)
+            await _answer(query, self.texts.text("not_yours", language), show_alert=True)
             return
         try:
             is_cancelled = await self._cancelled((query.data or "").removeprefix(CANCEL))
         except (DatabaseFault, TimeoutError) as error:
             log.warning("picture not cancelled", why=str(error))
-            await query.answer(self.texts.text("unavailable", language), show_alert=True)
+            await _answer(query, self.texts.text("unavailable", language), show_alert=True)
             return
-        await query.answer(self.texts.text("cancelled" if is_cancelled else "too_late", language))
+        key = "cancelled" if is_cancelled else "too_late"
+        await _answer(query, self.texts.text(key, language))
 
     async def stop(self, stopped: Any) -> None:
         """Cancel the picture whose draft a person has stopped: aiogram's MessageGenerationStopped.
@@ -162,26 +162,25 @@ class Handlers:
             )
         except DatabaseFault as error:
             log.warning("age not stored", why=str(error))
-            await query.answer(self.texts.text("unavailable", language), show_alert=True)
+            await _answer(query, self.texts.text("unavailable", language), show_alert=True)
             return
         await self._replace(query, "age_confirmed" if is_adult else "age_declined", language)
 
     async def _ask_age_anew(self, query: CallbackQuery, language: str) -> None:
         """Put today's question in the place of one whose text has changed."""
-        await query.answer(self.texts.text("age_outdated", language), show_alert=True)
-        if isinstance(query.message, Message):
-            with suppress(TelegramAPIError):  # deleted meanwhile, or too old to be edited
-                await query.message.edit_text(
-                    self.texts.text("age_question", language),
-                    reply_markup=age_buttons(self.texts, language),
-                )
+        await _answer(query, self.texts.text("age_outdated", language), show_alert=True)
+        await _edit(
+            query,
+            self.texts.text("age_question", language),
+            keyboard=age_buttons(self.texts, language),
+        )
 
     async def forget(self, query: CallbackQuery) -> None:
         """Forget the user who has asked for it, and delete their photos in the chats."""
         user_id, language = query.from_user.id, _language(query.from_user)
         answer, _, asker = (query.data or "").removeprefix(FORGET).partition(":")
         if asker != str(user_id):
-            await query.answer(self.texts.text("not_yours", language), show_alert=True)
+            await _answer(query, self.texts.text("not_yours", language), show_alert=True)
             return
         if answer != "yes":
             await self._replace(query, "forget_kept", language)
@@ -191,12 +190,14 @@ class Handlers:
             forgotten = await self.hook.forget_user(user_id, dialog_ids=dialog_ids)
         except DatabaseFault as error:
             log.warning("user not forgotten", why=str(error))
-            await query.answer(self.texts.text("forget_failed", language), show_alert=True)
+            await _answer(query, self.texts.text("forget_failed", language), show_alert=True)
             return
-        if self.on_forget is not None:
-            await self.on_forget(user_id)
-        await self._replace(query, "forgotten", language)
-        await _delete_photos(_bot(query), forgotten.photos)
+        try:
+            if self.on_forget is not None:
+                await self.on_forget(user_id)
+            await self._replace(query, "forgotten", language)
+        finally:  # nothing is known of these photos any more, so a second press would miss them
+            await _delete_photos(_bot(query), forgotten.photos)
 
     async def _cancelled(self, request_id: str) -> bool:
         """Cancel a request; return whether it is cancelled now, by this press or by one before."""
@@ -217,10 +218,31 @@ class Handlers:
 
     async def _replace(self, query: CallbackQuery, key: str, language: str | None) -> None:
         """Put a text in the place of the question and its buttons, and end the press."""
-        await query.answer()
-        if isinstance(query.message, Message):
-            with suppress(TelegramAPIError):  # deleted meanwhile, or too old to be edited
-                await query.message.edit_text(self.texts.text(key, language))
+        await _answer(query)
+        await _edit(query, self.texts.text(key, language))
+
+    async def _say(
+        self, message: Message, key: str, *, keyboard: InlineKeyboardMarkup | None = None
+    ) -> None:
+        text = self.texts.text(key, _language(message.from_user))
+        await message.answer(text, reply_markup=keyboard, parse_mode=None)
+
+
+async def _answer(
+    query: CallbackQuery, text: str | None = None, *, show_alert: bool | None = None
+) -> None:
+    """Answer a press, which Telegram refuses some minutes later: what the press did is done."""
+    with suppress(TelegramAPIError):
+        await query.answer(text, show_alert=show_alert)
+
+
+async def _edit(
+    query: CallbackQuery, text: str, *, keyboard: InlineKeyboardMarkup | None = None
+) -> None:
+    """Put another text into the message with the pressed button, without markup of the bot's own."""
+    if isinstance(query.message, Message):
+        with suppress(TelegramAPIError):  # deleted meanwhile, or too old to be edited
+            await query.message.edit_text(text, reply_markup=keyboard, parse_mode=None)
 
 
 async def _delete_photos(bot: Bot, photos: Collection[SentPhoto]) -> None:

@@ -2,15 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from aiogram import Dispatcher, F, Router
-from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, Message, ReplyParameters
+from aiogram.types import (
+    Chat,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    Message,
+    ReplyParameters,
+    Update,
+    User,
+)
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
-from chatflow_hook import ChatFlowHook, Rating, Turn
+from chatflow_hook import Button, ChatFlowHook, Rating, Turn
 from chatflow_hook.bot import (
     BotTexts,
     TurnMiddleware,
@@ -22,12 +34,14 @@ from chatflow_hook.drafts import draft_id
 from chatflow_hook.tables import AgeConfirmation, Kind, State, UnreadTurn
 from imagegen.sandbox.telegram import ChatPerson, SandboxTelegram, Trouble
 from tests.support import conversations
-from tests.support.aiogram_bot import polling
+from tests.support.aged_rows import AgedData
+from tests.support.aiogram_bot import bot_of, polling
 from tests.support.conversations import Sessions
 from tests.support.patience import PATIENCE_S
 from tests.support.product import ProductFactory
 
 ANNA, BORIS, GROUP = 1001, 1002, -100500
+TOO_OLD = Trouble.refused(400, "Bad Request: query is too old")
 
 
 def dispatcher(hook: ChatFlowHook, **options: Any) -> Dispatcher:
@@ -280,6 +294,32 @@ async def test_a_question_that_could_not_be_sent_is_asked_with_the_next_message(
     assert "18" in str(question.text)
 
 
+async def test_a_question_that_could_not_be_sent_fails_no_message_that_was_answered(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    telegram.person(ANNA)
+    message = Message(
+        message_id=1,
+        date=datetime.now(UTC),
+        chat=Chat(id=ANNA, type="private"),
+        from_user=User(id=ANNA, is_bot=False, first_name="Anna"),
+        text="Hello",
+    )
+    refused = Trouble.refused(400, "Bad Request: not now")
+    telegram.script(Trouble.late(0), refused, method="sendMessage")
+
+    async with bot_of(telegram) as bot:
+        with capture_logs() as log:
+            await dispatcher(hook, rating=Rating.SUGGESTIVE).feed_update(
+                bot, Update(update_id=1, message=message)
+            )
+
+    assert await texts_of(telegram, 1) == ["You said 5 letters"]
+    assert [line for line in log if line["event"] == "age not asked"] == [
+        {"event": "age not asked", "log_level": "warning", "error": "TelegramBadRequest"}
+    ]
+
+
 async def test_who_has_confirmed_is_not_asked(
     telegram: SandboxTelegram, hook: ChatFlowHook
 ) -> None:
@@ -404,6 +444,78 @@ async def test_forget_me_erases_everything_and_the_photos_in_the_chat(
     assert forgotten == [ANNA]
     assert photo.message_id not in {message.message_id for message in anna.messages()}
     assert await conversations.requests_of(sessions, ANNA) == []
+
+
+@pytest.mark.parametrize("fails", ["answer", "on_forget"])
+async def test_who_is_forgotten_loses_the_photos_whatever_else_fails(
+    telegram: SandboxTelegram, hook: ChatFlowHook, engine: AsyncEngine, tmp_path: Path, fails: str
+) -> None:
+    async def on_forget(user_id: int) -> None:
+        if fails == "on_forget":
+            raise KeyError(user_id)
+
+    rows = AgedData(engine, tmp_path / "images")
+    anna = telegram.person(ANNA)
+    async with polling(dispatcher(hook, on_forget=on_forget), telegram) as bot:
+        shown = await bot.send_message(ANNA, "Drawing")
+        await rows.row(State.DRAWING, status_message_id=shown.message_id)
+        anna.write("/forget_me")
+        [_, question] = await telegram.wait_for(2, timeout=PATIENCE_S)
+        if fails == "answer":
+            telegram.script(TOO_OLD, method="answerCallbackQuery")
+        anna.press(question.message_id, "Yes, forget me")
+        await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="deleteMessage")
+
+    assert await rows.ids() == set()
+    assert shown.message_id not in {message.message_id for message in anna.messages()}
+
+
+async def test_a_picture_is_hidden_though_its_press_is_answered_too_late(
+    telegram: SandboxTelegram, hook: ChatFlowHook, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    anna = telegram.person(ANNA)
+    async with polling(dispatcher(hook), telegram) as bot:
+        request_id = uuid4()
+        hide = InlineKeyboardButton(text="Hide", callback_data=Button.HIDE.data(request_id))
+        keyboard = InlineKeyboardMarkup(inline_keyboard=[[hide]])
+        shown = await bot.send_message(ANNA, "A picture", reply_markup=keyboard)
+        await AgedData(engine, tmp_path / "images").row(
+            State.DELIVERED, id=request_id, telegram_message_id=shown.message_id
+        )
+        telegram.script(TOO_OLD, method="answerCallbackQuery")
+        anna.press(shown.message_id, "Hide")
+        await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="deleteMessage")
+
+    assert shown.message_id not in {message.message_id for message in anna.messages()}
+
+
+async def test_the_texts_are_sent_as_they_stand_whatever_the_bots_own_parse_mode(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    anna = telegram.person(ANNA)
+    made = dispatcher(hook, rating=Rating.SUGGESTIVE)
+    async with polling(made, telegram, parse_mode="MarkdownV2"):
+        anna.write("Hello")
+        [_, age] = await telegram.wait_for(2, timeout=PATIENCE_S)
+        anna.press(age.message_id, "No")
+        declined = await edited_to(telegram)
+        anna.write("/privacy")
+        anna.write("/forget_me")
+        [*_, privacy, question] = await telegram.wait_for(4, timeout=PATIENCE_S)
+        anna.press(question.message_id, "No, keep it")
+        kept = await edited_to(telegram, 2)
+
+    texts = BotTexts()
+    assert {
+        key: texts.text(key, "en")
+        for key in ("age_question", "age_declined", "privacy", "forget_question", "forget_kept")
+    } == {
+        "age_question": age.text,
+        "age_declined": declined,
+        "privacy": privacy.text,
+        "forget_question": question.text,
+        "forget_kept": kept,
+    }
 
 
 async def test_the_buttons_under_a_photo_bring_another_one_and_hide_it(
