@@ -7,9 +7,10 @@ one of them, which has it for a limited time.
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -28,8 +29,8 @@ from chatflow_hook.waiting import EndListener
 
 log = structlog.get_logger(__name__)
 
-# How many ends a process takes at a time.
-BATCH = 10
+# How many ends a process tells at the same time.
+AT_A_TIME = 10
 # The only row of end_listening.
 _THE_ROW = 1
 
@@ -99,7 +100,6 @@ _TAKE = (
         ),
     )
     .order_by(ImageRequest.finished_at)
-    .limit(BATCH)
     .with_for_update(key_share=True, skip_locked=True)
 )
 _MARK_TOLD = (
@@ -131,31 +131,42 @@ class EndReader:
 
     async def run(self, on_end: OnEnd) -> None:
         """Tell ends until it is cancelled; does not raise."""
+        running: dict[asyncio.Task[None], UUID] = {}
         with self._listener.told(None) as event:
-            while True:
-                event.clear()
-                if not await self._tell_some(on_end):
-                    await self._listener.wait(event, within_s=self._times.poll_s)
+            async with asyncio.TaskGroup() as calls:
+                while True:
+                    event.clear()
+                    rows = await self._due(running.values())
+                    for row in rows:
+                        call = calls.create_task(self._tell(on_end, row), name=f"end of {row.id}")
+                        running[call] = row.id
+                        call.add_done_callback(running.pop)
+                    if len(running) == AT_A_TIME:
+                        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    elif not rows:
+                        await self._listener.wait(event, within_s=self._times.poll_s)
 
-    async def _tell_some(self, on_end: OnEnd) -> bool:
-        """Tell a batch of ends, all at the same time; return whether there were any."""
+    async def _due(self, running: Collection[UUID]) -> Sequence[AnyRow]:
+        """Take ends that are due, as many as may be told beside those that are being told."""
         try:
-            rows = await self._database.run_with_retries(self._take)
+            rows = await self._database.run_with_retries(partial(self._take, running))
         except DatabaseFault as error:
             if not self._is_database_away:
                 log.warning("ends are told later", why=str(error))
             self._is_database_away = True
-            return False
+            return ()
         self._is_database_away, self._is_listening = False, True
-        await asyncio.gather(*(self._tell(on_end, row) for row in rows))
-        return bool(rows)
+        return rows
 
-    async def _take(self, connection: AsyncConnection) -> Sequence[AnyRow]:
+    async def _take(
+        self, running: Collection[UUID], connection: AsyncConnection
+    ) -> Sequence[AnyRow]:
         if not self._is_listening:
             await connection.execute(_BEGIN)
         lease = timedelta(seconds=self._times.lease_s)
         values = {"lease": lease, "age_text_version": self._age_text_version}
-        rows = (await connection.execute(_TAKE, values)).all()
+        query = _TAKE.where(~is_any_of(ImageRequest.id, running)).limit(AT_A_TIME - len(running))
+        rows = (await connection.execute(query, values)).all()
         if rows:
             ids = [row.id for row in rows]
             await connection.execute(
@@ -170,7 +181,9 @@ class EndReader:
         try:
             async with asyncio.timeout(self._times.callback_s):
                 await on_end(self._end_of(row))
-        except Exception as error:  # noqa: BLE001 (whatever the bot raises: this end is told again)
+        except (Exception, asyncio.CancelledError) as error:  # whatever the bot raises
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
             log.error(  # noqa: TRY400 (a traceback may quote what people wrote)
                 "end not taken",
                 request_id=str(row.id),
@@ -202,6 +215,12 @@ class EndReader:
             persona=row.persona,
             picture=shown,
         )
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody has cancelled the running task, so that a CancelledError is no callback's."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _place_of(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from datetime import tzinfo
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from uuid import UUID
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
@@ -129,15 +130,22 @@ class SyncChatFlowHook:
 
         It blocks: run it in a thread of its own, or as a program such as a management command of
         Django. `callback` is called in other threads, up to 10 at the same time. One that takes
-        longer than 30 s goes on, since a thread cannot be stopped, and is called again after a
-        minute. An exception in the waiting thread, such as KeyboardInterrupt, ends it too; it
+        longer than 30 s goes on, since a thread cannot be stopped, and its end is told again when
+        it has returned, after a minute or later. An exception in the waiting thread, such as KeyboardInterrupt, ends it too; it
         returns when the callbacks that still run have returned.
         """
+        running: set[UUID] = set()
         # Not the threads of asyncio's own executor, in which the hook looks up host names.
-        with ThreadPoolExecutor(ends.BATCH, thread_name_prefix="chatflow_hook end") as threads:
+        with ThreadPoolExecutor(ends.AT_A_TIME, thread_name_prefix="chatflow_hook end") as threads:
 
             async def call(end: RequestEnd) -> None:
-                await asyncio.get_running_loop().run_in_executor(threads, callback, end)
+                request_id = end.request.id
+                if request_id in running:  # or it would take another of the threads each minute
+                    raise TimeoutError("the call before has not returned")
+                running.add(request_id)
+                called = threads.submit(callback, end)
+                called.add_done_callback(lambda _: running.discard(request_id))
+                await asyncio.wrap_future(called)
 
             with suppress(CancelledError):
                 self._thread.run(self._hook.on_end(call))

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from chatflow_hook import ChatFlowHook, RequestEnd
-from chatflow_hook.ends import EndTimes
+from chatflow_hook.ends import AT_A_TIME, EndTimes
 from chatflow_hook.queue import ended_channel
 from chatflow_hook.tables import NOBODY, OPEN, EndListening, ImageRequest, State
 from chatflow_hook.waiting import RARE_INTERVAL_S
@@ -54,16 +54,17 @@ async def hooks(database_url: str, redis_url: str) -> AsyncIterator[Hooks]:
 class Told:
     """A callback that keeps what it is told, and fails as often as a test says."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self, failures: int = 0, error: BaseException | None = None) -> None:
         self.ends: list[RequestEnd] = []
         self._failures = failures
+        self._error = error or ValueError("the words of a person")
         self._has_come = asyncio.Event()
 
     async def __call__(self, end: RequestEnd) -> None:
         self.ends.append(end)
         self._has_come.set()
         if len(self.ends) <= self._failures:
-            raise ValueError("the words of a person")
+            raise self._error
 
     async def until(self, number: int) -> list[RequestEnd]:
         async with asyncio.timeout(PATIENCE_S):
@@ -232,6 +233,60 @@ async def test_an_end_whose_callback_failed_is_told_again_and_the_log_quotes_not
     assert [line["error"] for line in failed] == ["ValueError"] * 2
     assert "test_ends.py:" in failed[0]["place"]
     assert "words of a person" not in str(log)
+
+
+async def test_a_callback_that_raises_a_cancellation_of_its_own_is_called_again(
+    rows: AgedData, hooks: Hooks
+) -> None:
+    told = Told(failures=1, error=asyncio.CancelledError())
+    request_id = await rows.row(State.DELIVERED)
+
+    with capture_logs() as log:
+        async with listening(hooks(), told):
+            await told.until(2)
+            await until_told(rows, request_id)
+
+    failed = [line for line in log if line["event"] == "end not taken"]
+    assert [line["error"] for line in failed] == ["CancelledError"]
+
+
+async def test_an_end_is_told_while_the_callback_of_another_one_still_runs(
+    rows: AgedData, hooks: Hooks
+) -> None:
+    slow = await rows.row(State.DELIVERED)
+    begun, told = asyncio.Event(), Told()
+
+    async def callback(end: RequestEnd) -> None:
+        if end.request.id == slow:
+            begun.set()
+            await asyncio.Event().wait()
+        await told(end)
+
+    patient = EndTimes(poll_s=0.02, callback_s=NEVER_S, lease_s=2 * NEVER_S)
+    async with listening(hooks(patient), callback):
+        await asyncio.wait_for(begun.wait(), PATIENCE_S)
+        quick = await rows.row(State.DELIVERED)
+
+        assert [end.request.id for end in await told.until(1)] == [quick]
+
+
+async def test_at_most_ten_ends_are_told_at_the_same_time(rows: AgedData, hooks: Hooks) -> None:
+    ended = [await rows.row(State.DELIVERED) for _ in range(AT_A_TIME + 2)]
+    may_end, running, most = asyncio.Event(), 0, 0
+
+    async def callback(_: RequestEnd) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        if running == AT_A_TIME:
+            may_end.set()
+        await may_end.wait()
+        running -= 1
+
+    async with listening(hooks(EndTimes(poll_s=0.02)), callback):
+        await until_told(rows, *ended)
+
+    assert most == AT_A_TIME == 10
 
 
 async def test_an_end_whose_process_died_over_it_is_told_to_another(

@@ -21,6 +21,7 @@ from structlog.testing import capture_logs
 
 from chatflow_hook import ChatFlowHook as AsyncHook
 from chatflow_hook import Limited, NothingToVary, Request, RequestEnd, SentPhoto, sync
+from chatflow_hook.ends import EndTimes
 from chatflow_hook.tables import State
 from tests.support import conversations, fork_server
 from tests.support.conversations import Sessions, turn
@@ -112,6 +113,40 @@ def test_on_end_tells_each_end_until_the_hook_is_closed(
         assert listening.result(timeout=PATIENCE_S) is None
 
     assert ends.empty()
+
+
+def test_a_callback_that_has_not_returned_is_not_called_for_the_same_end_again(
+    database_url: str, redis_url: str, bots_sessions: Maker
+) -> None:
+    settings = conversations.hook_settings(database_url, redis_url)
+    times = EndTimes(poll_s=0.02, callback_s=0.05, lease_s=0.1)
+    calls, may_return = Queue[RequestEnd](), threading.Event()
+
+    def hang(end: RequestEnd) -> None:
+        calls.put(end)
+        may_return.wait(PATIENCE_S)
+
+    with (
+        capture_logs() as log,
+        ThreadPoolExecutor(1) as threads,
+        sync.ChatFlowHook(settings, turn_timeout_s=PATIENCE_S, end_times=times) as hook,
+    ):
+        threads.submit(hook.on_end, hang)
+        try:
+            _until(bots_sessions, "SELECT count(*) FROM end_listening")
+            request = hook.ask(turn())
+            assert isinstance(request, Request)
+            hook.cancel(request)
+            give_up_at = time.monotonic() + PATIENCE_S
+            while len([line for line in log if line["event"] == "end not taken"]) < 3:
+                assert time.monotonic() < give_up_at
+                time.sleep(0.01)
+            assert calls.qsize() == 1
+        finally:
+            may_return.set()
+        _until(bots_sessions, "SELECT count(*) FROM image_requests WHERE told_end IS NOT NULL")
+
+    assert calls.qsize() > 1
 
 
 def test_close_ends_the_calls_of_other_threads(hook: sync.ChatFlowHook) -> None:

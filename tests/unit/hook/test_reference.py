@@ -293,7 +293,7 @@ def test_the_times_of_on_end_are_those_of_the_code() -> None:
     section, docstring = SECTIONS["hook.on_end"], METHODS["hook.on_end"].__doc__
 
     assert EndTimes() == EndTimes(poll_s=5, callback_s=30, lease_s=60)
-    for words in ("within 5 s", "longer than 30 s", "after a minute", f"to {ends.BATCH} ends"):
+    for words in ("within 5 s", "longer than 30 s", "after a minute", f"to {ends.AT_A_TIME} ends"):
         assert words in section
         assert words in " ".join(docstring.split())
 
