@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from datetime import tzinfo
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from uuid import UUID
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -182,8 +183,9 @@ class ChatFlowHook:
     async def wait(self, request: Handle, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
         """Return the picture when its request has ended, or after `timeout` seconds as it is then.
 
-        `request` is the request, its id, or its photo in the chat. `Picture.state` tells which. A
-        `timeout` of 0 or less looks once and returns. For callers that want the picture
+        `request` is the request, its id, or what is in the chat: its photo, its status message or
+        its draft, the latter two while it is open at the first look. `Picture.state` tells how it
+        ended. A `timeout` of 0 or less looks once and returns. For callers that want the picture
         themselves, such as an HTTP API; in a chat the worker sends it. Several callers may wait for
         one request; a cancelled wait changes nothing.
 
@@ -200,13 +202,16 @@ class ChatFlowHook:
         with ends.told(handles.request_id(request)) as event:
             while True:
                 event.clear()
-                current = await self._read_picture(request, deadline=deadline)
+                found = await self._read_picture(request, deadline=deadline)
                 left_s = deadline - time.monotonic()
-                if current is not None and (left_s <= 0 or not current.state.is_open):
-                    return current
+                if found is not None:
+                    # By its id from now on: a draft and a status message name it while it is open.
+                    request, current = found
+                    if left_s <= 0 or not current.state.is_open:
+                        return current
                 if left_s <= 0:
                     raise TimeoutError("the database does not answer")
-                within_s = left_s if current is not None else min(left_s, waiting.POLL_INTERVAL_S)
+                within_s = left_s if found is not None else min(left_s, waiting.POLL_INTERVAL_S)
                 await ends.wait(event, within_s=within_s)
 
     async def status(self, request: Handle) -> Picture:
@@ -557,20 +562,22 @@ class ChatFlowHook:
                     raise
             await asyncio.sleep(_LOOK_AGAIN_S)
 
-    async def _read_picture(self, handle: Handle, *, deadline: float) -> Picture | None:
-        """Read the row of a request; None if the database could not be asked.
+    async def _read_picture(
+        self, handle: Handle, *, deadline: float
+    ) -> tuple[UUID, Picture] | None:
+        """Read the row of a request, and its id; None if the database could not be asked.
 
         The limit is the `deadline`, but at least the time of a turn.
         """
         within_s = max(deadline - time.monotonic(), self._turn_timeout_s)
         try:
             async with asyncio.timeout(within_s):
-                current = await self._connections.current.pictures.read(handle)
+                found = await self._connections.current.pictures.read(handle)
         except database.DATABASE_ERRORS:  # which has been logged
             return None
-        if current is None:
+        if found is None:
             raise LookupError(f"there is no request {handles.spelled(handle)}")
-        return current
+        return found
 
     async def _enqueue_if_allowed(self, answer: Request | Limited) -> Request | Limited:
         self._metrics.asked(is_limited=not isinstance(answer, Request))

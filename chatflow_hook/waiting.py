@@ -167,12 +167,12 @@ class PictureReader:
         self._database = database
         self._messages = messages
         self._age_text_version = age_text_version
-        self._asked: dict[Handle, asyncio.Future[Picture | None]] = {}
+        self._asked: dict[Handle, asyncio.Future[tuple[UUID, Picture] | None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._throttle = Throttle(every_s=_LOG_INTERVAL_S)
 
-    async def read(self, handle: Handle) -> Picture | None:
-        """Read the picture of a request; None if there is no such request.
+    async def read(self, handle: Handle) -> tuple[UUID, Picture] | None:
+        """Read the picture of a request, and its id; None if there is no such request.
 
         Takes at most some 10 s. May be cancelled, and then ends at once.
 
@@ -217,13 +217,17 @@ class PictureReader:
 
     async def _read(
         self, asked: Sequence[Handle], connection: AsyncConnection
-    ) -> dict[Handle, Picture]:
+    ) -> dict[Handle, tuple[UUID, Picture]]:
         ids = {handle: await _find(handle, connection) for handle in asked}
         found = [id_ for id_ in ids.values() if id_ is not None]
         query = picture.QUERY.where(is_any_of(ImageRequest.id, found))
         rows = await connection.execute(query, {"age_text_version": self._age_text_version})
         pictures = dict(picture.of_row(row, self._messages) for row in rows)
-        return {handle: pictures[id_] for handle, id_ in ids.items() if id_ in pictures}
+        return {
+            handle: (id_, pictures[id_])
+            for handle, id_ in ids.items()
+            if id_ is not None and id_ in pictures
+        }
 
     def _log(self, error: Exception, *, waiting: int) -> None:
         why = cause_of(error).sentence

@@ -1,14 +1,17 @@
 """wait, status, cancel and vary by the request, its id, or its photo in the chat."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chatflow_hook import ChatFlowHook, NothingToVary, Request, SentPhoto
+from chatflow_hook import ChatFlowHook, NothingToVary, Request, SentPhoto, StoppedDraft
+from chatflow_hook.drafts import draft_id
 from chatflow_hook.handles import Handle
 from chatflow_hook.tables import State
 from tests.support import conversations
@@ -78,6 +81,23 @@ async def test_an_open_request_is_cancelled_by_each_handle(
     assert (await hook.status(handle)).state == "queued"
     assert await hook.cancel(handle)
     assert (await hook.wait(handle, timeout=PATIENCE_S)).state == "cancelled"
+
+
+@pytest.mark.parametrize("name", ["status message", "draft"])
+async def test_who_waits_by_what_shows_the_progress_is_told_the_end(
+    hook: ChatFlowHook, rows: AgedData, redis_url: str, name: str
+) -> None:
+    request_id = await rows.row(State.QUEUED, status_message_id=PHOTO.message_id)
+    draft = StoppedDraft(chat_id=PHOTO.chat_id, draft_id=draft_id(request_id))
+    handle = draft if name == "draft" else PHOTO
+    waiting = asyncio.create_task(hook.wait(handle, timeout=PATIENCE_S))
+
+    async with Redis.from_url(redis_url, db=4) as redis, asyncio.timeout(PATIENCE_S):
+        while not await redis.pubsub_numpat():  # it has looked once, and listens
+            pass
+    await hook.cancel(request_id)
+
+    assert (await waiting).state == "cancelled"
 
 
 @pytest.mark.parametrize("handle", NOBODYS, ids=str)
