@@ -112,9 +112,25 @@ class Press:
     zone: tzinfo | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pressed:
+    """What became of a press. `varied` is the answer to who wanted another picture, else None."""
+
+    answer: ButtonAnswer
+    varied: Request | Limited | None = None
+
+
 def is_ours(data: str) -> bool:
     """Return whether a button is one under a picture, of this version or another one."""
     return _PREFIX.match(data) is not None
+
+
+def parsed(data: str) -> tuple[Button, UUID] | None:
+    """Return which button was pressed under the picture of which request; None if it is unknown."""
+    parts = _DATA.fullmatch(data)
+    if parts is None or parts[1] not in set(Button):
+        return None
+    return Button(parts[1]), UUID(parts[2])
 
 
 class Buttons:
@@ -124,7 +140,7 @@ class Buttons:
         self._manual_requests = manual_requests
         self._messages = messages
 
-    async def press(self, connection: AsyncConnection, press: Press) -> ButtonAnswer:
+    async def press(self, connection: AsyncConnection, press: Press) -> Pressed:
         """Do what a button says, or answer why not; does not commit.
 
         Another picture, the file and hiding are for the user whose picture it is, whose share pays.
@@ -133,39 +149,37 @@ class Buttons:
         Raises:
             PhotoOnItsWay: the photo is in the chat already, and its row does not know it yet.
         """
-        parts = _DATA.fullmatch(press.data)
-        if parts is None or parts[1] not in set(Button):
-            return self.refusal("button_unknown", press.language)
-        button = Button(parts[1])
-        picture = await _locked(connection, UUID(parts[2]))
+        if (button_and_picture := parsed(press.data)) is None:
+            return Pressed(answer=self.refusal("button_unknown", press.language))
+        button, request_id = button_and_picture
+        picture = await _locked(connection, request_id)
         if (why_not := _why_not(picture, button, press)) is not None:
-            return self.refusal(why_not, press.language)
+            return Pressed(answer=self.refusal(why_not, press.language))
         if picture.reported_at is not None:
-            return self._done("button_reported", press, deletes_message=True)
+            return Pressed(answer=self._done("button_reported", press, deletes_message=True))
         match button:
             case Button.ANOTHER:
                 return await self._another(connection, picture, press)
             case Button.FILE:
-                return await self._file(connection, picture, press)
+                answer = await self._file(connection, picture, press)
             case Button.HIDE:
                 await _hide(connection, picture)
-                return self._done("button_hidden", press, deletes_message=True)
+                answer = self._done("button_hidden", press, deletes_message=True)
             case Button.REPORT:
                 await _hide(connection, picture, reported_by=press.user_id)
-                return self._done("button_reported", press, deletes_message=True)
+                answer = self._done("button_reported", press, deletes_message=True)
+        return Pressed(answer=answer)
 
     def refusal(self, key: str, language: str | None) -> ButtonAnswer:
         """Return the answer to a press that cannot be carried out, by the key of its sentence."""
         return _refusal(self._messages.text(key, language=language))
 
-    async def _another(
-        self, connection: AsyncConnection, picture: Any, press: Press
-    ) -> ButtonAnswer:
+    async def _another(self, connection: AsyncConnection, picture: Any, press: Press) -> Pressed:
         pressed = await _pressed_on(connection, picture.id, Kind.VARIATION)
         if _is_known(press, pressed) or any(row.state in OPEN for row in pressed):
-            return self._done("button_another", press)
+            return Pressed(answer=self._done("button_another", press))
         try:
-            answer = await self._manual_requests.vary(
+            varied = await self._manual_requests.vary(
                 connection,
                 picture.id,
                 reply_to_message_id=picture.telegram_message_id,
@@ -173,13 +187,14 @@ class Buttons:
                 press_id=press.press_id,
             )
         except NothingToVary:
-            return self.refusal("button_words_gone", press.language)
-        if isinstance(answer, Limited):
+            return Pressed(answer=self.refusal("button_words_gone", press.language))
+        if isinstance(varied, Limited):
             notice = limited_notice(
-                answer, self._messages, language=press.language, zone=press.zone
+                varied, self._messages, language=press.language, zone=press.zone
             )
-            return _refusal(notice)
-        return self._done("button_another", press, request=answer)
+            return Pressed(answer=_refusal(notice), varied=varied)
+        answer = self._done("button_another", press, request=varied)
+        return Pressed(answer=answer, varied=varied)
 
     async def _file(self, connection: AsyncConnection, picture: Any, press: Press) -> ButtonAnswer:
         pressed = await _pressed_on(connection, picture.id, Kind.FILE)

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chatflow_hook import picture
 from chatflow_hook.cancellation import AnyRow
 from chatflow_hook.database import Database, DatabaseFault
+from chatflow_hook.failures import Throttle
 from chatflow_hook.messages import Messages
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
@@ -128,6 +129,7 @@ class EndReader:
         self._age_text_version = age_text_version
         self._is_listening = False
         self._is_database_away = False
+        self._throttle = Throttle()
 
     async def run(self, on_end: OnEnd) -> None:
         """Tell ends until it is cancelled; does not raise."""
@@ -201,7 +203,13 @@ class EndReader:
                 lambda connection: connection.execute(_MARK_TOLD, told)
             )
         except DatabaseFault as error:
-            log.warning("end will be told again", request_id=str(request_id), why=str(error))
+            if (untold := self._throttle.admit(str(error))) is not None:
+                log.warning(
+                    "end will be told again",
+                    request_id=str(request_id),
+                    why=str(error),
+                    untold=untold,
+                )
 
     def _end_of(self, row: AnyRow) -> RequestEnd:
         request_id, shown = picture.of_row(row, self._messages)

@@ -156,7 +156,7 @@ class FailureLog:
     """Logs each cause at its first failure, and then at most once a minute with a count."""
 
     def __init__(self) -> None:
-        self._throttle = Throttle(every_s=_LOG_INTERVAL_S)
+        self._throttle = Throttle()
         self._has_warned_of_serializable = False
 
     def log_failure(
@@ -206,7 +206,9 @@ class Throttle:
     May be used in several threads.
     """
 
-    def __init__(self, *, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, every_s: float = _LOG_INTERVAL_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._every_s = every_s
         self._clock = clock
         self._logged_at: dict[str, float] = {}

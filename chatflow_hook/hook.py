@@ -30,7 +30,7 @@ from chatflow_hook.buttons import ButtonAnswer, Buttons, Press
 from chatflow_hook.connections import Connections, ConnectionsByLoop
 from chatflow_hook.database import DatabaseFault
 from chatflow_hook.ends import EndReader, EndTimes, OnEnd
-from chatflow_hook.failures import FailureLog, cause_of
+from chatflow_hook.failures import FailureLog, Throttle, cause_of
 from chatflow_hook.handles import Handle
 from chatflow_hook.limited_message import LimitedMessage, limited_message
 from chatflow_hook.manual_requests import Asked, ManualRequests, PhotoOnItsWay
@@ -94,6 +94,7 @@ class ChatFlowHook:
             text_version=settings.age_text_version, hash_secret=settings.hash_secret
         )
         self._failures = FailureLog()
+        self._throttle = Throttle()
         self._recorder = TurnRecorder(
             TriggerSettings(distance=settings.distance, quota=settings.quota, chance=self._chance),
             timeout_s=turn_timeout_s,
@@ -335,14 +336,19 @@ class ChatFlowHook:
         )
         with self._tracing.span("on_button"):
             try:
-                answer = await self._on_photo(
+                pressed = await self._on_photo(
                     lambda connection: self._buttons.press(connection, press)
                 )
-            except (DatabaseFault, PhotoOnItsWay) as error:
-                log.warning("button not carried out", why=str(error))
-                return self._buttons.refusal("button_later", language)
-            await self.enqueue(answer.request)
-            return answer
+            except DatabaseFault as error:
+                return self._not_carried_out(press, why=str(error))
+            except PhotoOnItsWay:
+                return self._not_carried_out(
+                    press, why="the photo's delivery is being written down"
+                )
+            if pressed.varied is not None:
+                self._metrics.asked(is_limited=isinstance(pressed.varied, Limited))
+            await self.enqueue(pressed.answer.request)
+            return pressed.answer
 
     @staticmethod
     def wants_picture(text: str, model_says: bool | None = None) -> bool:  # noqa: FBT001 (an opinion)
@@ -588,3 +594,8 @@ class ChatFlowHook:
     async def _tell_worker(self, request: Request, *, within_s: float) -> None:
         is_told = await self._queue.enqueue(request.id, within_s=within_s)
         self._metrics.enqueued(is_told=is_told)
+
+    def _not_carried_out(self, press: Press, *, why: str) -> ButtonAnswer:
+        if (untold := self._throttle.admit(why)) is not None:
+            log.warning("button not carried out", why=why, untold=untold)
+        return self._buttons.refusal("button_later", press.language)

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from chatflow_hook import redis_errors
 from chatflow_hook.clock_skew import ClockSkew
+from chatflow_hook.failures import Throttle
 from chatflow_hook.settings import RedisPlace
 
 QUEUE = "arq:queue"
@@ -123,6 +124,7 @@ class QueueClient:
         }
         self._jobs = Redis(connection_pool=redis.pool(broker_db, **timeouts))
         self._redis_clock = ClockSkew("redis")
+        self._throttle = Throttle()
         # No socket timeout, which redis-py 8 has by default: a subscription is silent for as long as
         # nothing ends.
         listening = {"socket_timeout": None, "socket_connect_timeout": _SOCKET_TIMEOUT_S}
@@ -131,9 +133,9 @@ class QueueClient:
     async def enqueue(self, request_id: UUID, *, within_s: float) -> bool:
         """Enqueue the arq job of a request; return whether Redis took it within `within_s` seconds.
 
-        If it did not, this is logged, and the worker's relay enqueues the job later. May be
-        called again for the same request: there is one job of an id. The workers are told, so
-        that none has to wait for its next poll.
+        If it did not, the worker's relay enqueues the job later; it is logged, for each reason at
+        most once a minute. May be called again for the same request: there is one job of an id. The
+        workers are told, so that none has to wait for its next poll.
         """
         try:
             async with asyncio.timeout(within_s):
@@ -141,12 +143,14 @@ class QueueClient:
                 await self._write(request_id, due_ms=int(now_s * 1000))
         except (RedisError, OSError, TimeoutError) as error:
             self.outage = self.why(error)
-            log.warning(
-                "doorbell unheard",
-                request_id=str(request_id),
-                error=type(error).__name__,
-                why=self.outage,
-            )
+            if (untold := self._throttle.admit(self.outage)) is not None:
+                log.warning(
+                    "doorbell unheard",
+                    request_id=str(request_id),
+                    error=type(error).__name__,
+                    why=self.outage,
+                    untold=untold,
+                )
             return False
         self.outage = None
         return True

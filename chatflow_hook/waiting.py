@@ -41,7 +41,6 @@ _PING_AFTER_S = 4.0
 # The least time between two queries, so that many callers share one.
 _READ_INTERVAL_S = 0.05
 _READ_WITHIN_S = 5.0
-_LOG_INTERVAL_S = 60.0
 
 
 class EndListener:
@@ -57,7 +56,7 @@ class EndListener:
         self._is_subscribed = False
         self._callers: dict[str, set[asyncio.Event]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._throttle = Throttle(every_s=_LOG_INTERVAL_S)
+        self._throttle = Throttle()
 
     @contextmanager
     def told(self, request_id: UUID | None) -> Iterator[asyncio.Event]:
@@ -169,7 +168,7 @@ class PictureReader:
         self._age_text_version = age_text_version
         self._asked: dict[Handle, asyncio.Future[tuple[UUID, Picture] | None]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._throttle = Throttle(every_s=_LOG_INTERVAL_S)
+        self._throttle = Throttle()
 
     async def read(self, handle: Handle) -> tuple[UUID, Picture] | None:
         """Read the picture of a request, and its id; None if there is no such request.

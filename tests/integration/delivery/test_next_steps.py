@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from PIL import Image
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
 from chatflow_hook import Button, ButtonAnswer, ChatFlowHook, NothingToVary, Request, SentPhoto
 from chatflow_hook.tables import ImageRequest, State
@@ -277,10 +278,13 @@ async def test_while_the_database_is_away_a_press_is_answered_all_the_same(redis
     settings = conversations.hook_settings("postgresql://u@127.0.0.1:1/nobody", redis_url)
     async with ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook:
         data = Button.HIDE.data(uuid4())
-        answer = await hook.on_button(data, user_id=USER, chat_id=USER, language="ru")
+        with capture_logs() as log:
+            for _ in range(3):
+                answer = await hook.on_button(data, user_id=USER, chat_id=USER, language="ru")
 
     assert answer is not None
     assert (answer.show_alert, answer.text[:7]) == (True, "Сейчас ")
+    assert [line["event"] for line in log] == ["button not carried out"]
 
 
 async def test_who_has_had_their_share_is_told_when_the_next_one_is_free(

@@ -373,6 +373,33 @@ async def test_ends_are_told_when_the_database_is_back(rows: AgedData, hooks: Ho
     assert [line["event"] for line in log].count("ends are told later") == 1
 
 
+async def test_ends_that_cannot_be_marked_are_logged_once_and_told_again(
+    rows: AgedData, hooks: Hooks
+) -> None:
+    ended = [await rows.row(State.DELIVERED) for _ in range(3)]
+    told, is_away = Told(), asyncio.Event()
+
+    async def callback(end: RequestEnd) -> None:
+        await told(end)
+        if len(told.ends) == len(ended):
+            await execute(rows, "ALTER TABLE image_requests RENAME TO away")
+            is_away.set()
+        await is_away.wait()
+
+    with capture_logs() as log:
+
+        async def is_logged() -> bool:
+            return "end will be told again" in [line["event"] for line in log]
+
+        async with listening(hooks(), callback):
+            await until(is_logged)
+            await execute(rows, "ALTER TABLE away RENAME TO image_requests")
+            await until_told(rows, *ended)
+
+    assert len(told.ends) > len(ended)
+    assert [line["event"] for line in log].count("end will be told again") == 1
+
+
 async def test_ends_are_told_without_redis_which_is_listened_to_once_it_is_back(
     rows: AgedData, hooks: Hooks, redis_url: str
 ) -> None:

@@ -2,14 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chatflow_hook import ChatFlowHook
+from chatflow_hook import Button, ChatFlowHook
 from chatflow_hook.metrics import HookCounters, HookMetrics, TurnOutcome, prometheus_metrics
 from chatflow_hook.sync import SyncChatFlowHook
+from chatflow_hook.tables import State
 from tests.support import conversations
+from tests.support.aged_rows import AgedData
 from tests.support.conversations import Sessions, turn
 from tests.support.documented_metrics import base_name, labels_by_metric
 from tests.support.patience import PATIENCE_S
@@ -52,6 +56,21 @@ async def test_turns_and_pictures_are_counted_in_plain_numbers(open_hook: OpenHo
     assert counters.turn_seconds > 0
     assert (counters.asked_pictures, counters.limited_pictures) == (2, 1)
     assert (counters.told_requests, counters.untold_requests) == (2, 0)
+
+
+async def test_another_picture_by_a_button_is_counted_too(
+    open_hook: OpenHook, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    rows = AgedData(engine, tmp_path / "images")
+    scene = {"source": "template"}
+    first, second = [await rows.row(State.DELIVERED, scene=scene) for _ in range(2)]
+    another, of_second = Button.ANOTHER.data(first), Button.ANOTHER.data(second)
+    counters = HookCounters()
+    async with open_hook(counters) as hook:
+        for data in (another, another, of_second, Button.HIDE.data(second)):
+            await hook.on_button(data, user_id=1001, chat_id=1001)
+
+    assert (counters.asked_pictures, counters.limited_pictures) == (2, 1)
 
 
 async def test_a_turn_in_the_bots_session_is_counted_too(

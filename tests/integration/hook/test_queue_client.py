@@ -8,6 +8,7 @@ import pytest
 from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
+from structlog.testing import capture_logs
 
 from chatflow_hook.queue import JOB, QUEUE, QueueClient, add_enqueue, dumps, loads
 from chatflow_hook.settings import RedisPlace
@@ -28,6 +29,18 @@ async def test_arqs_worker_runs_a_job_that_the_hook_has_enqueued(place: RedisPla
 
     assert is_enqueued
     assert await started_jobs(place) == {str(request_id)}
+
+
+async def test_many_jobs_that_redis_does_not_take_are_logged_once() -> None:
+    nobody = RedisPlace(arguments={"host": "127.0.0.1", "port": 9})
+    client = QueueClient(nobody, broker_db=3, result_db=4)
+
+    with capture_logs() as log:
+        are_enqueued = [await client.enqueue(uuid.uuid4(), within_s=30) for _ in range(3)]
+    await client.close()
+
+    assert are_enqueued == [False] * 3
+    assert [line["event"] for line in log] == ["doorbell unheard"]
 
 
 async def test_a_job_is_byte_for_byte_what_arq_itself_enqueues(place: RedisPlace) -> None:
