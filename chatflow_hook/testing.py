@@ -211,6 +211,7 @@ class InMemoryHook(ChatFlowHook):
     def learn_to_be_a_minor(self, user_id: int) -> None:
         """Take a user for under 18, as the worker does when it reads that they have said so."""
         self._of_age.discard(user_id)
+        self._asked_age.discard(user_id)
         self._waits_until[user_id] = self._clock() + WAITING_TIME
 
     @classmethod
@@ -317,12 +318,15 @@ class InMemoryHook(ChatFlowHook):
         """As ChatFlowHook.on_button; every file is kept, and may be sent in any chat."""
         if data is None or not buttons.is_ours(data):
             return None
-        button, picture = self._button(data)
         if self.is_database_down:
             return _answer("button_later", language, is_refusal=True)
-        if button is None:
+        if (button_and_picture := buttons.parsed(data)) is None:
             return _answer("button_unknown", language, is_refusal=True)
-        if picture is None or picture.turn.chat_id != chat_id:
+        button, request_id = button_and_picture
+        picture = self._requests.get(request_id)
+        if picture is not None and picture.picture.state.is_open:
+            return _answer("button_later", language, is_refusal=True)
+        if picture is None or not _is_delivered(picture) or picture.turn.chat_id != chat_id:
             return _answer("button_gone", language, is_refusal=True)
         if button is not Button.REPORT and picture.turn.user_id != user_id:
             return _answer("button_not_yours", language, is_refusal=True)
@@ -331,11 +335,8 @@ class InMemoryHook(ChatFlowHook):
         match button:
             case Button.ANOTHER | Button.FILE:
                 return await self._press(button, picture, press_id, language, zone)
-            case Button.HIDE:
-                return _answer("button_hidden", language, deletes_message=True)
-            case Button.REPORT:
-                self._reported.add(picture.request.id)
-                return _answer("button_reported", language, deletes_message=True)
+            case Button.HIDE | Button.REPORT:
+                return self._hide(button, request_id, language)
 
     async def on_dialog_start(self, turn: Turn) -> Request | None:
         """As ChatFlowHook.on_dialog_start, with as many covers as `covers` says."""
@@ -442,12 +443,16 @@ class InMemoryHook(ChatFlowHook):
         """As ChatFlowHook.wants_picture, which needs no server either."""
         return ChatFlowHook.wants_picture(text, model_says)
 
-    def _button(self, data: str) -> tuple[Button | None, RecordedRequest | None]:
-        _, name, id_ = [*data.split(":"), "", ""][:3]
-        picture = self._found(id_)
-        is_delivered = picture is not None and picture.picture.state is State.DELIVERED
-        known = Button(name) if name in set(Button) else None
-        return known, picture if is_delivered else None
+    def _hide(self, button: Button, request_id: UUID, language: str | None) -> ButtonAnswer:
+        """Cancel the file of a hidden or reported picture, if it is still under way."""
+        for file_id in self._pressed.get((Button.FILE, request_id), ()):
+            file = self._requests.get(file_id)
+            if file is not None and file.picture.state.is_open:
+                self._end_without(file, State.CANCELLED, CANCELLED)
+        if button is Button.HIDE:
+            return _answer("button_hidden", language, deletes_message=True)
+        self._reported.add(request_id)
+        return _answer("button_reported", language, deletes_message=True)
 
     async def _press(
         self,
@@ -599,7 +604,8 @@ class InMemoryHook(ChatFlowHook):
             of_draft = (
                 recorded
                 for recorded in self._requests.values()
-                if recorded.turn.chat_id == handle.chat_id
+                if recorded.picture.state.is_open
+                and recorded.turn.chat_id == handle.chat_id
                 and draft_id(recorded.request.id) == handle.draft_id
             )
             return next(of_draft, None)
@@ -667,13 +673,16 @@ class InMemoryHook(ChatFlowHook):
             raise DatabaseFault("the database is away")
 
 
+def _is_delivered(recorded: RecordedRequest) -> bool:
+    return recorded.picture.state is State.DELIVERED
+
+
 def _is_open_or_delivered(recorded: RecordedRequest) -> bool:
-    state = recorded.picture.state
-    return state.is_open or state is State.DELIVERED
+    return recorded.picture.state.is_open or _is_delivered(recorded)
 
 
 def _count_erased(erased: Sequence[RecordedRequest], *, dialogs: int) -> Forgotten:
-    delivered = [each for each in erased if each.picture.state is State.DELIVERED]
+    delivered = [each for each in erased if _is_delivered(each)]
     covers = {
         (each.turn.persona, each.cover)
         for each in erased

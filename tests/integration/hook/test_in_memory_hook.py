@@ -26,7 +26,10 @@ from chatflow_hook import (
     Picture,
     Request,
     SentPhoto,
+    StoppedDraft,
+    messages,
 )
+from chatflow_hook.drafts import draft_id
 from chatflow_hook.ends import EndTimes, RequestEnd
 from chatflow_hook.handles import Handle
 from chatflow_hook.queue import QUEUE, ended_channel
@@ -557,6 +560,50 @@ async def test_who_presses_what_is_answered_alike(side: Side) -> None:
     assert unknown is not None
     assert unknown.show_alert
     assert others is None
+
+
+async def test_a_press_under_a_picture_that_is_not_there_yet_is_told_to_come_again(
+    side: Side,
+) -> None:
+    picture = await asked(side.hook)
+
+    answer = await pressed(side.hook, Button.HIDE, picture)
+
+    assert answer.text == messages.shipped().text("button_later", language=None)
+    assert (answer.show_alert, answer.deletes_message) == (True, False)
+
+
+async def test_a_button_of_another_version_does_nothing(side: Side) -> None:
+    picture = await asked(side.hook)
+    await side.worker.deliver(picture)
+
+    data = Button.HIDE.data(picture.id).replace("pic1", "pic9")
+    answer = await side.hook.on_button(data, user_id=1001, chat_id=1001)
+
+    assert answer is not None
+    assert answer.text == messages.shipped().text("button_unknown", language=None)
+    assert (answer.show_alert, answer.deletes_message) == (True, False)
+
+
+@pytest.mark.parametrize("button", [Button.HIDE, Button.REPORT])
+async def test_a_file_under_way_is_called_off_with_its_picture(side: Side, button: Button) -> None:
+    picture = await asked(side.hook)
+    await side.worker.deliver(picture)
+    file = (await pressed(side.hook, Button.FILE, picture)).request
+    assert file is not None
+
+    await pressed(side.hook, button, picture)
+
+    assert (await side.hook.status(file)).state is State.CANCELLED
+
+
+async def test_a_draft_names_its_picture_until_that_has_ended(side: Side) -> None:
+    request = await asked(side.hook)
+    draft = StoppedDraft(chat_id=1001, draft_id=draft_id(request.id))
+
+    assert [await side.hook.cancel(draft) for _ in range(2)] == [True, False]
+    with pytest.raises(LookupError):
+        await side.hook.status(draft)
 
 
 async def pressed(

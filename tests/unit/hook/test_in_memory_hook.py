@@ -235,3 +235,16 @@ async def test_who_is_taken_for_a_minor_cannot_confirm_for_thirty_days_nor_by_be
 
     assert early == [False, False, False]
     assert late == [True, True, True]
+
+
+async def test_who_is_taken_for_a_minor_is_asked_once_more_when_the_waiting_time_is_over() -> None:
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    hook = InMemoryHook(clock=lambda: now)
+    claims = [await hook.claim_age_question(5)]
+
+    hook.learn_to_be_a_minor(5)
+    claims.append(await hook.claim_age_question(5))
+    now += timedelta(days=30)
+    claims += [await hook.claim_age_question(5) for _ in range(2)]
+
+    assert claims == [True, False, True, False]
