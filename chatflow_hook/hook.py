@@ -278,26 +278,35 @@ class ChatFlowHook:
         return asked.answer
 
     async def vary(
-        self, request_id: Handle, *, reply_to_message_id: int | None = None
+        self,
+        request_id: Handle,
+        *,
+        reply_to_message_id: int | None = None,
+        user_id: int | None = None,
     ) -> Request | Limited:
         """Request another picture of a delivered picture's scene, or return Limited.
 
         `request_id` is the delivered picture's request, the id of that, or the photo in the chat.
         `reply_to_message_id` is the message that asks for it, which the photo answers; None is the
-        message that the varied picture answers. No message is counted, and the new picture does not move the trigger. Each call is another
-        picture. A photo that has just come, and whose delivery is being written down, is waited
-        for. Takes at most 16.8 s: 15 s for the database, 0.9 s for that wait and for Redis each. If
-        it is cancelled, the request may have been written.
+        message that the varied picture answers. `user_id` is who asks: only the user whose picture
+        it is may have another one, since their share pays; None is not compared. No message is
+        counted, and the new picture does not move the trigger. Each call is another picture. A
+        photo that has just come, and whose delivery is being written down, is waited for. Takes at
+        most 16.8 s: 15 s for the database, 0.9 s for that wait and for Redis each. If it is
+        cancelled, the request may have been written.
 
         Raises:
-            NothingToVary: there is no such delivered picture, or the words of the bot's own
-                `prompt` are not kept any more. It is a LookupError.
+            NothingToVary: there is no such delivered picture of this user, or the words of the
+                bot's own `prompt` are not kept any more. It is a LookupError.
             DatabaseFault: the database could not do it.
         """
         with self._tracing.span("vary"):
             answer = await self._on_photo(
                 lambda connection: self._manual_requests.vary(
-                    connection, request_id, reply_to_message_id=reply_to_message_id
+                    connection,
+                    request_id,
+                    user_id=user_id,
+                    reply_to_message_id=reply_to_message_id,
                 )
             )
             return await self._enqueue_if_allowed(answer)

@@ -20,8 +20,9 @@ from chatflow_hook.turn import EndReason, Rating, Turn
 class NothingToVary(LookupError):
     """A picture that cannot be varied; the message has its request's id.
 
-    There is no such delivered picture, or nothing is kept of what it shows: the words of the bot's
-    own `Turn.prompt` are kept for CONTEXT_RETENTION after the picture was delivered.
+    There is no such delivered picture, it is another user's, or nothing is kept of what it shows:
+    the words of the bot's own `Turn.prompt` are kept for CONTEXT_RETENTION after the picture was
+    delivered.
     """
 
 
@@ -118,15 +119,22 @@ class ManualRequests:
         return Asked(answer=request, superseded=superseded)
 
     async def vary(
-        self, connection: AsyncConnection, varied: Handle, **of_request: Any
+        self,
+        connection: AsyncConnection,
+        varied: Handle,
+        *,
+        user_id: int | None = None,
+        **of_request: Any,
     ) -> Request | Limited:
         """Insert a request for another picture of the same scene; does not commit.
 
-        `of_request` are columns of the new row, in place of those of the picture; None is left out.
+        `user_id` is whose picture it has to be; None is not compared. `of_request` are columns of
+        the new row, in place of those of the picture; None is left out.
 
         Raises:
             PhotoOnItsWay: it may be a photo whose delivery is not written down yet.
-            NothingToVary: there is no such delivered picture, or its scene is not kept.
+            NothingToVary: there is no such delivered picture of this user, or its scene is not
+                kept.
         """
         # Before the picture is looked for: afterwards its delivery may have been written down.
         on_its_way = select(ImageRequest.id).where(handles.is_on_its_way(varied))
@@ -134,6 +142,8 @@ class ManualRequests:
         query = select(*_VARIED_COLUMNS).where(
             handles.is_meant(varied), ImageRequest.state == State.DELIVERED
         )
+        if user_id is not None:
+            query = query.where(ImageRequest.user_id == user_id)
         # Locked, so that who erases it meanwhile waits and then erases the variation as well.
         locked = query.with_for_update(read=True, key_share=True)
         row = (await connection.execute(locked)).one_or_none()

@@ -160,17 +160,21 @@ class SyncChatFlowHook:
         return self._thread.run(self._hook.ask(turn))
 
     def vary(
-        self, request_id: Handle, *, reply_to_message_id: int | None = None
+        self,
+        request_id: Handle,
+        *,
+        reply_to_message_id: int | None = None,
+        user_id: int | None = None,
     ) -> Request | Limited:
         """Request another picture of a delivered picture's scene, or return Limited.
 
         Raises:
-            NothingToVary: there is no such delivered picture, or the words of the bot's own
-                `prompt` are not kept any more.
+            NothingToVary: there is no such delivered picture of this user, or the words of the
+                bot's own `prompt` are not kept any more.
             DatabaseFault: the database could not do it.
         """
         return self._thread.run(
-            self._hook.vary(request_id, reply_to_message_id=reply_to_message_id)
+            self._hook.vary(request_id, reply_to_message_id=reply_to_message_id, user_id=user_id)
         )
 
     def on_button(  # noqa: PLR0913 (of Telegram's callback query, by name)

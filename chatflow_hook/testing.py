@@ -282,17 +282,25 @@ class InMemoryHook(ChatFlowHook):
         return request
 
     async def vary(
-        self, request_id: Handle, *, reply_to_message_id: int | None = None
+        self,
+        request_id: Handle,
+        *,
+        reply_to_message_id: int | None = None,
+        user_id: int | None = None,
     ) -> Request | Limited:
         """As ChatFlowHook.vary; the words of the bot's own `prompt` are always kept.
 
         Raises:
-            NothingToVary: there is no such delivered picture.
+            NothingToVary: there is no such delivered picture of this user.
             DatabaseFault: `is_database_down` is set.
         """
         self._check_database()
         varied = self._found(request_id)
-        if varied is None or varied.picture.state is not State.DELIVERED:
+        if (
+            varied is None
+            or not _is_delivered(varied)
+            or user_id not in (None, varied.turn.user_id)
+        ):
             shown = handles.spelled(request_id)
             raise NothingToVary(f"nothing is known of what the picture of {shown} shows")
         if (limited := self._limited(varied.turn.user_id, Kind.VARIATION)) is not None:

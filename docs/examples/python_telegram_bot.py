@@ -63,12 +63,13 @@ async def photo(update, context):
 
 
 async def another(update, _):
-    shown = update.message.reply_to_message
+    message = update.message
+    shown = message.reply_to_message
     if shown is None:
-        await update.message.reply_text("Write /another in reply to a photo.")
+        await message.reply_text("Write /another in reply to a photo.")
         return
-    varied = hook.vary(SentPhoto(chat_id=shown.chat.id, message_id=shown.message_id))
-    await reply_if_none_comes(update.message, varied)
+    photo = SentPhoto(chat_id=shown.chat.id, message_id=shown.message_id)
+    await reply_if_none_comes(message, hook.vary(photo, user_id=message.from_user.id))
 
 
 async def reply_if_none_comes(message, asking):

@@ -506,6 +506,16 @@ async def test_only_a_delivered_picture_can_be_varied(side: Side) -> None:
             await side.hook.vary(request_id)
 
 
+async def test_whoever_is_named_can_vary_a_picture_of_their_own_only(side: Side) -> None:
+    request = await asked(side.hook)
+    await side.worker.deliver(request)
+    photo = SentPhoto(chat_id=1001, message_id=PHOTO)
+
+    with pytest.raises(NothingToVary):
+        await side.hook.vary(photo, user_id=1002)
+    assert isinstance(await side.hook.vary(photo, user_id=1001), Request)
+
+
 async def test_who_asks_again_in_a_dialog_gets_the_open_request_and_no_automatic_one(
     side: Side,
 ) -> None:

@@ -168,7 +168,7 @@ def test_every_other_call_works_too(hook: sync.ChatFlowHook) -> None:
     hook.enqueue(asked)
     hook.enqueue(None)
     with pytest.raises(NothingToVary):
-        hook.vary(asked.id)
+        hook.vary(asked.id, user_id=1001)
     assert hook.on_dialog_start(turn()) is None
     hook.confirm_age(1001)
     assert hook.has_confirmed_age(1001)
