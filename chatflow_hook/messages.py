@@ -1,5 +1,6 @@
 """What people are told of a picture: while it is made, when there is none, and by its buttons."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -19,13 +20,13 @@ WITHOUT_PICTURE = frozenset(State) - OPEN - {State.DELIVERED}
 class Messages:
     """The sentences of all languages, from the shipped file and an operator's.
 
-    A file is TOML: a table for each language code, with a sentence for each key, which is a state,
-    an error code or a phrase of what is told while a picture is made. `file` adds languages, and
-    replaces sentences of those that are shipped.
+    A file is TOML: a table for each language, named by two or three letters without a region, with
+    a sentence for each key, which is a state, an error code or a phrase of what is told while a
+    picture is made. `file` adds languages, and replaces sentences of those that are shipped.
 
     Raises:
-        ValueError: the file cannot be read, or a language has no sentence for one of the states.
-            The message says which.
+        ValueError: the file cannot be read, a table is not named by a language, or a language has
+            no sentence for one of the states. The message says which.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -94,6 +95,11 @@ def _read(file: Path) -> dict[str, dict[str, str]]:
     except ValueError as error:  # of TOML, or of UTF-8
         raise ValueError(f"{file} is no TOML file: {error}") from None
     for language, sentences in languages.items():
+        if not re.fullmatch(r"[a-z]{2,3}", language.lower()):
+            raise ValueError(
+                f"{file}: [{language}] is no language: a code of two or three letters such as 'de'"
+                " was expected, without a region"
+            )
         if not isinstance(sentences, dict) or not all(map(_is_sentence, sentences.values())):
             raise ValueError(f"{file}: [{language}] has to be a table of sentences")
     return {language.lower(): sentences for language, sentences in languages.items()}

@@ -65,6 +65,7 @@ def test_a_file_adds_languages_and_replaces_sentences(tmp_path: Path) -> None:
         ("[lt]\nfailed = 'Nepavyko.'", "[lt] has no sentence for cancelled"),
         ("[en]\nfailed = ''", "[en] has to be a table of sentences"),
         ("lt = 'Ne.'", "[lt] has to be a table of sentences"),
+        ("[pt-BR]\nfailed = 'Sem sorte.'", "[pt-BR] is no language"),
         ("[lt", "is no TOML file"),
         (None, "cannot be read"),
     ],
