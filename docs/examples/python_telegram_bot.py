@@ -120,15 +120,14 @@ async def pressed(update, context):
             await cancel_pressed(query)
         else:
             await picture_pressed(query)
-    except DatabaseFault:
+    except (DatabaseFault, TimeoutError):
         await query.answer(text_for(query, "unavailable"), show_alert=True)
 
 
 async def age_pressed(query, answer):
     user = query.from_user
     is_adult = answer == "yes" and await hook.confirm_age(user.id, language=user.language_code)
-    await query.answer()
-    await query.edit_message_text(text_for(query, "age_confirmed" if is_adult else "age_declined"))
+    await replace(query, "age_confirmed" if is_adult else "age_declined")
 
 
 async def forget_pressed(query, answer, bot):
@@ -136,16 +135,22 @@ async def forget_pressed(query, answer, bot):
     if asker != str(query.from_user.id):
         await query.answer(text_for(query, "not_yours"), show_alert=True)
         return
-    await query.answer()
     if said != "yes":
-        await query.edit_message_text(text_for(query, "forget_kept"))
+        await replace(query, "forget_kept")
         return
     forgotten = await hook.forget_user(query.from_user.id, dialog_ids=[query.from_user.id])
     histories.pop(query.from_user.id, None)
-    await query.edit_message_text(text_for(query, "forgotten"))
+    await replace(query, "forgotten")
     for sent in forgotten.photos:
         with suppress(TelegramError):  # older than 48 hours
             await bot.delete_message(sent.chat_id, sent.message_id)
+
+
+async def replace(query, key):
+    with suppress(TelegramError):  # pressed too long ago; what it did is done
+        await query.answer()
+    with suppress(TelegramError):  # deleted meanwhile
+        await query.edit_message_text(text_for(query, key))
 
 
 async def cancel_pressed(query):
@@ -155,10 +160,12 @@ async def cancel_pressed(query):
             await query.answer(text_for(query, "not_yours"), show_alert=True)
             return
     picture_id = query.data.removeprefix("pic1:cancel:")
-    # The second press finds it cancelled by the first.
-    is_cancelled = (
-        await hook.cancel(picture_id) or (await hook.status(picture_id)).state == "cancelled"
-    )
+    try:  # the second press finds it cancelled by the first
+        is_cancelled = (
+            await hook.cancel(picture_id) or (await hook.status(picture_id)).state == "cancelled"
+        )
+    except LookupError:  # it was erased
+        is_cancelled = False
     await query.answer(text_for(query, "cancelled" if is_cancelled else "too_late"))
 
 
@@ -207,10 +214,10 @@ application = (
     .post_shutdown(stop)
     .build()
 )
-application.add_handler(CommandHandler("photo", photo))
-application.add_handler(CommandHandler("another", another))
-application.add_handler(CommandHandler("privacy", privacy))
-application.add_handler(CommandHandler("forget_me", forget_me))
+new = filters.UpdateType.MESSAGE  # not one that was edited
+commands = {"photo": photo, "another": another, "privacy": privacy, "forget_me": forget_me}
+for name, command in commands.items():
+    application.add_handler(CommandHandler(name, command, filters=new))
 application.add_handler(CallbackQueryHandler(pressed))
-application.add_handler(MessageHandler(filters.TEXT & ~filters.COMMAND, talk))
+application.add_handler(MessageHandler(new & filters.TEXT & ~filters.COMMAND, talk))
 application.run_polling()

@@ -51,7 +51,8 @@ def turn_of(message, session, reply=None):
 @bot.message_handler(commands=["photo"])
 def photo(message):
     with Session() as session:
-        asked = hook.ask(turn_of(message, session))
+        turn = turn_of(message, session)
+    asked = hook.ask(turn)  # in a transaction of the hook's own
     if isinstance(asked, Limited):
         bot.reply_to(message, f"The next one is free at {asked.free_at:%H:%M} UTC.")
 

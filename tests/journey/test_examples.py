@@ -12,14 +12,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from aiohttp import ClientSession
 from sqlalchemy import text
 
+from chatflow_hook.drafts import cancel_data
+from imagegen.sandbox.telegram import Trouble
 from imagegen.sandbox.telegram.message import ChatMessage
 from imagegen.sandbox.telegram.person import ChatPerson
 from tests.support import fork_server, worker_process
+from tests.support.aiogram_bot import bot_of
 from tests.support.fork_server import RecordedCommand
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
@@ -49,9 +54,10 @@ def home(tmp_path: Path) -> Path:
 
 @dataclass
 class Bot:
-    """What a bot has said when it has ended: the lines of its output, and its exit code."""
+    """What a bot has said when it has ended: the lines of its output, its errors, its exit code."""
 
     output: Sequence[str] = ()
+    errors: str = ""
     exit_code: int | None = None
 
 
@@ -76,8 +82,8 @@ async def running(
         finally:
             started.process.send_signal(signal.SIGINT)
             bot.exit_code = await asyncio.to_thread(started.process.wait, PATIENCE_S)
-            bot.output = started.stdout.splitlines()
-            sys.stderr.write(started.stderr)  # for the report of a test that fails
+            bot.output, bot.errors = started.stdout.splitlines(), started.stderr
+            sys.stderr.write(bot.errors)  # for the report of a test that fails
 
 
 async def until(check: Callable[[], Awaitable[Any]]) -> Any:
@@ -203,15 +209,34 @@ async def test_the_bot_on_python_telegram_bot_asks_the_age_takes_presses_and_for
             [_, varied] = await telegram.wait_for(2, timeout=PATIENCE_S, method="sendPhoto")
             anna.press(varied.message_id, "Hide")
             await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="deleteMessage")
+            edit_last_words(anna, "/photo in the rain")
             anna.write("/forget_me")
             [*_, question] = await telegram.wait_for(3, timeout=PATIENCE_S, method="sendMessage")
+            too_old = Trouble.refused(400, "Bad Request: query is too old")
+            telegram.script(too_old, method="answerCallbackQuery")
             anna.press(question.message_id, "Yes, forget me")
             await telegram.wait_for(2, timeout=PATIENCE_S, method="editMessageText")
             await telegram.wait_for_calls(2, timeout=PATIENCE_S, method="deleteMessage")
+            button = InlineKeyboardButton(text="Cancel", callback_data=cancel_data(uuid4()))
+            keyboard = InlineKeyboardMarkup(inline_keyboard=[[button]])
+            async with bot_of(telegram) as same_bot:
+                status = await same_bot.send_message(ANNA, "Drawing", reply_markup=keyboard)
+            cancelled = await anna.answer(anna.press(status.message_id, "Cancel"))
 
     assert is_adult
-    assert bot.exit_code == 0
+    assert cancelled.text == "It is too late for that."
+    assert (bot.exit_code, bot.errors) == (0, "")
     assert not any(message.photo for message in anna.messages())
+
+
+def edit_last_words(person: ChatPerson, text: str) -> None:
+    """Let a person edit the message that they wrote last, of which the bot gets an update."""
+    own = [message for message in person.messages() if message.sender == person.user]
+    edited = person.chats.described(own[-1]) | {
+        "text": text,
+        "edit_date": int(own[-1].when.timestamp()),
+    }
+    person.updates.add("edited_message", edited, chat_id=person.chat_id)
 
 
 async def test_the_bot_behind_a_webhook_talks_and_counts_an_update_once(
