@@ -255,10 +255,12 @@ class ChatFlowHook:
 
         The turn's message is not counted; call `on_turn` for it too, in either order. The request
         is committed in a transaction of the hook's own, and the worker is told. While a picture
-        that was asked for is under way in the dialog, its request is returned. An automatic one
-        of the same message that still waits is cancelled. Words that may speak of somebody under 18
-        are noted for the worker to read, whatever is returned. Takes at most 17 s: 15 s for the
-        database, 2 s for Redis. If it is cancelled, the request may have been written.
+        that was asked for is under way in the dialog, its request is returned, whatever the limits
+        are. An automatic one of the same message that still waits is cancelled; without a
+        `turn.message_count` one of the last message that was counted. Words that may speak of
+        somebody under 18 are noted for the worker to read, whatever is returned. Takes at most
+        17 s: 15 s for the database, 2 s for Redis. If it is cancelled, the request may have been
+        written.
 
         Raises:
             DatabaseFault: the database could not do it.

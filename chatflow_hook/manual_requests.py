@@ -88,8 +88,9 @@ class ManualRequests:
     async def ask(self, connection: AsyncConnection, turn: Turn, *, ownership: Ownership) -> Asked:
         """Insert a request for a picture of this turn, whose message is not counted here.
 
-        A dialog has one open request of this kind: while it is open, it is returned. An automatic
-        picture that the same message has brought is cancelled if it still waits. A turn that may
+        A dialog has one open request of this kind: while it is open, it is returned, whatever the
+        limits are. An automatic picture that still waits is cancelled if this message has brought
+        it, or the last one that was counted where the turn has no `message_count`. A turn that may
         speak of somebody under 18 is noted for the worker to read, whatever the answer is: its words
         may stand in no other turn, and no request may ever be drawn. Does not commit.
 
@@ -100,10 +101,10 @@ class ManualRequests:
         message_count = turn.user_message_count or dialog.message_count
         if outbox.may_speak_of_a_minor(turn):
             await safety_memory.note_turn(connection, turn, message_count)
-        if (limited := await self._check_quota(connection, turn.user_id, Kind.ASKED)) is not None:
-            return Asked(answer=limited)
         if (open_request := await _open_asked(connection, turn.dialog_id)) is not None:
             return Asked(answer=open_request)
+        if (limited := await self._check_quota(connection, turn.user_id, Kind.ASKED)) is not None:
+            return Asked(answer=limited)
         superseded = await cancellation.cancel(
             connection,
             ImageRequest.dialog_id == turn.dialog_id,

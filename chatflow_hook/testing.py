@@ -269,10 +269,10 @@ class InMemoryHook(ChatFlowHook):
         """As ChatFlowHook.ask."""
         self._check_database()
         dialog = self._dialogs.setdefault(turn.dialog_id, _Dialog())
-        if (limited := self._limited(turn.user_id, Kind.ASKED)) is not None:
-            return limited
         if (asked := self._open(turn.dialog_id, Kind.ASKED)) is not None:
             return asked.request
+        if (limited := self._limited(turn.user_id, Kind.ASKED)) is not None:
+            return limited
         count = turn.user_message_count or dialog.message_count
         automatic = self._open(turn.dialog_id, Kind.AUTOMATIC)
         if automatic is not None and automatic.request.message_count >= count:

@@ -310,7 +310,8 @@ async def test_the_api_hands_out_pictures_and_says_why_there_is_none(
                 image_type = answer.content_type
             _, cancelled = await call(session, "DELETE", path)
             await call(session, "POST", "/pictures", json=scene)
-            too_many, _ = await call(session, "POST", "/pictures", json=scene)
+            elsewhere = scene | {"dialog_id": 8}
+            too_many, _ = await call(session, "POST", "/pictures", json=elsewhere)
             statuses = [
                 (await call(session, method, unknown + suffix))[0]
                 for method, suffix in (("GET", ""), ("GET", "/image"), ("DELETE", ""))

@@ -165,6 +165,7 @@ async def test_photo_says_when_the_next_one_is_free(
     telegram: SandboxTelegram, hook_of: Callable[..., ChatFlowHook]
 ) -> None:
     anna = telegram.person(ANNA, language_code="ru")
+    in_group = telegram.person(ANNA, chat_id=GROUP, language_code="ru")
 
     async with (
         hook_of(asked_images_per_minute=1) as hook,
@@ -172,7 +173,7 @@ async def test_photo_says_when_the_next_one_is_free(
     ):
         anna.write("/photo")
         await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendChatAction")
-        anna.write("/photo")
+        in_group.write("/photo")
 
         [said] = await texts_of(telegram, 1)
 
@@ -186,7 +187,7 @@ async def test_who_has_no_time_zone_because_the_bot_fails_is_told_the_time_in_ut
     async def broken(user_id: int) -> None:
         raise KeyError(user_id)
 
-    anna = telegram.person(ANNA)
+    anna, in_group = telegram.person(ANNA), telegram.person(ANNA, chat_id=GROUP)
 
     async with (
         hook_of(asked_images_per_minute=1) as hook,
@@ -194,7 +195,7 @@ async def test_who_has_no_time_zone_because_the_bot_fails_is_told_the_time_in_ut
     ):
         anna.write("/photo")
         await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendChatAction")
-        anna.write("/photo")
+        in_group.write("/photo")
 
         [said] = await texts_of(telegram, 1)
 

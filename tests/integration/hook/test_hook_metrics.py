@@ -39,7 +39,7 @@ async def use(hook: ChatFlowHook) -> None:
     for _ in range(3):
         await hook.on_turn(turn())
     await hook.ask(turn(dialog_id=2))
-    await hook.ask(turn(dialog_id=2, message_count=2))
+    await hook.ask(turn(dialog_id=4, user_id=1002))
     await hook.on_turn(turn(dialog_id=3, message_count=0))
 
 

@@ -472,6 +472,15 @@ async def test_who_asks_too_often_is_told_when_the_next_one_is_free(side: Side) 
     await asked(side.hook, 3, user_id=1001)
 
 
+async def test_who_asks_again_while_the_last_picture_is_under_way_gets_that_one(
+    side: Side,
+) -> None:
+    await asked(side.hook)
+    last = await asked(side.hook, 2, user_id=1001)
+
+    assert await side.hook.ask(turn(2, user_id=1001)) == last
+
+
 async def test_the_day_counts_pictures_of_every_dialog_but_no_covers(side: Side) -> None:
     for dialog_id in range(1, 7):
         await due(side.hook, dialog_id=dialog_id, user_id=9)

@@ -159,10 +159,19 @@ async def test_who_has_asked_often_enough_learns_when_the_next_one_is_free(
     began = datetime.now(UTC)
     await strict.ask(turn())
 
-    answer = await strict.ask(turn())
+    answer = await strict.ask(turn(dialog_id=2, user_id=1001))
 
     assert isinstance(answer, Limited)
     assert timedelta(seconds=55) < answer.free_at - began < timedelta(seconds=65)
+
+
+async def test_who_asks_again_while_the_last_picture_is_under_way_gets_that_one(
+    strict: ChatFlowHook,
+) -> None:
+    last = await strict.ask(turn())
+
+    assert isinstance(last, Request)
+    assert await strict.ask(turn()) == last
 
 
 async def test_the_day_counts_pictures_of_every_dialog_and_kind(

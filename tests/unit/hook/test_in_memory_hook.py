@@ -169,11 +169,11 @@ async def test_the_limits_go_by_the_clock_of_the_test() -> None:
     hook = InMemoryHook(asked_images_per_minute=1, clock=lambda: now)
     await asked(hook)
 
-    limited = await hook.ask(turn())
+    limited = await hook.ask(turn(dialog_id=2, user_id=1001))
     now += timedelta(minutes=1)
 
     assert limited == Limited(free_at=now)
-    await asked(hook)
+    await asked(hook, dialog_id=2, user_id=1001)
 
 
 async def test_the_database_can_go_down_and_come_back() -> None:

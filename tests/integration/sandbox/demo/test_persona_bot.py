@@ -7,8 +7,8 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from chatflow_hook import ChatFlowHook
-from chatflow_hook.tables import ImageRequest, Kind
+from chatflow_hook import ChatFlowHook, Request
+from chatflow_hook.tables import ImageRequest, Kind, State
 from imagegen.sandbox.demo import chat_page
 from imagegen.sandbox.demo.persona_bot import VOICES, PersonaBot
 from imagegen.sandbox.telegram import ChatPerson, SandboxTelegram
@@ -137,7 +137,7 @@ async def test_a_photo_that_is_asked_for_in_talk_is_requested_and_said_to_be_on_
 
 
 async def test_who_asks_for_a_photo_beyond_the_limits_is_told_when_the_next_one_is_free(
-    telegram: SandboxTelegram, database_url: str, redis_url: str
+    telegram: SandboxTelegram, database_url: str, redis_url: str, sessions: Sessions
 ) -> None:
     settings = conversations.hook_settings(database_url, redis_url, asked_images_per_minute=1)
     anna = telegram.person(ANNA, language_code="ru")
@@ -148,6 +148,9 @@ async def test_who_asks_for_a_photo_beyond_the_limits_is_told_when_the_next_one_
         await chosen(telegram, anna, "Una")
         anna.write("Пришли фото")
         await telegram.wait_for(3, timeout=PATIENCE_S)
+        [row] = await conversations.requests_of(sessions, ANNA)
+        first = Request(id=row.id, dialog_id=ANNA, message_count=row.message_count)
+        await conversations.end(sessions, first, State.DELIVERED)
         anna.write("Пришли ещё одно фото")
         [*_, answer] = await telegram.wait_for(4, timeout=PATIENCE_S)
 
