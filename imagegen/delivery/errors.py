@@ -46,7 +46,7 @@ class MessageGone(Unavailable):
 
 
 class DraftRefused(Unavailable):
-    """The chat takes no drafts; a message may pass."""
+    """The chat takes no drafts, or the Bot API's server knows none; a message may pass."""
 
     code = "draft_refused"
 

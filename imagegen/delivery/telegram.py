@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
@@ -232,8 +233,8 @@ class Telegram:
         """Show a text as one that is still written, with a Stop button; it is gone after 30 s.
 
         Raises:
-            DraftRefused: this chat takes no drafts.
-            NotSent, OutcomeUnknown, FloodWait, TokenRevoked, ChatGone: not now.
+            DraftRefused: this chat takes no drafts, or the server of the Bot API knows none.
+            NotSent, OutcomeUnknown, FloodWait, TokenRevoked, AnswerUnknown, ChatGone: not now.
         """
         fields = {
             "chat_id": text.chat_id,
@@ -245,7 +246,9 @@ class Telegram:
         try:
             await self._bot_api.call("sendMessageDraft", fields, timeout_s=_STATUS_TIMEOUT_S)
         except CallRefused as error:
-            if error.is_bad_request():
+            # 404: a server of the Bot API that is older than drafts. If it is the token that is not
+            # found, the message that is sent instead gets the same answer.
+            if error.is_bad_request() or error.status == HTTPStatus.NOT_FOUND:
                 raise DraftRefused(f"the chat takes no draft: {error.description}") from error
             raise self._problem(error) from error
 

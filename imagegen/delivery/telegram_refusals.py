@@ -25,6 +25,9 @@ UNNAMED = "Telegram refuses the picture"
 # A wording that we do not know may be an outage of Telegram or of a proxy before it.
 _RETRY_S = 20.0
 _TOKEN_REVOKED_RETRY_S = 10.0
+# In lower case. A server of the Bot API that is older than a method says this; a 404 that does not
+# say it is for a token that cannot be one.
+_NO_METHOD = "method not found"
 # Parts of the sentences, in lower case. The order of the groups matters: "not enough rights to send
 # photos" is about the chat and not about the photo.
 _CHAT_GONE = (
@@ -76,6 +79,8 @@ def meaning(refused: CallRefused) -> ImagegenError:
     if refused.migrate_to_chat_id is not None:
         return refusal(refused.description)
     match refused.status:
+        case HTTPStatus.NOT_FOUND if _NO_METHOD in refused.description.lower():
+            return refusal(refused.description)
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.NOT_FOUND:
             return TokenRevoked(
                 "Telegram does not know the token", retry_after_s=_TOKEN_REVOKED_RETRY_S

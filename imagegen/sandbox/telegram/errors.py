@@ -59,6 +59,10 @@ def not_found() -> ApiError:
     return ApiError(404, "Not Found")
 
 
+def method_not_found() -> ApiError:
+    return ApiError(404, "Not Found: method not found")
+
+
 def polled_beside_webhook() -> ApiError:
     what = "can't use getUpdates method while webhook is active"
     return _conflict(f"{what}; use deleteWebhook to delete the webhook first")

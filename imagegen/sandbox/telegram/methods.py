@@ -96,7 +96,7 @@ class Methods:
         """
         found = self._by_name.get(method.lower())
         if found is None:
-            raise errors.not_found()
+            raise errors.method_not_found()
         result = found(call)
         return await result if inspect.isawaitable(result) else result
 

@@ -153,6 +153,19 @@ async def test_a_chat_that_takes_no_draft_gets_a_message(chat: ToldChat, chat_id
     assert chat.texts(chat_id) == [HALF_BAR]
 
 
+@pytest.mark.parametrize("description", ["Not Found: method not found", "Not Found"])
+async def test_a_server_that_knows_no_drafts_gets_a_message(
+    chat: ToldChat, description: str
+) -> None:
+    chat.server.script(Trouble.refused(404, description), method="sendMessageDraft", times=None)
+    progress = await chat.progress(await chat.put(), "draft")
+    await progress.show_text()
+    progress.set_share(0.5)
+    await progress.show_text()
+
+    assert chat.texts() == [HALF_BAR]
+
+
 async def test_a_preview_takes_the_place_of_the_text(chat: ToldChat) -> None:
     progress = await chat.progress(await chat.put(), shows_previews=True)
     await progress.show_text()

@@ -4,8 +4,15 @@ import logging
 
 import pytest
 
-from imagegen.delivery.errors import AnswerUnknown, ChatGone, PhotoRefused, PlaceRefused
-from imagegen.delivery.telegram_refusals import refusal
+from imagegen.delivery.bot_api import CallRefused
+from imagegen.delivery.errors import (
+    AnswerUnknown,
+    ChatGone,
+    PhotoRefused,
+    PlaceRefused,
+    TokenRevoked,
+)
+from imagegen.delivery.telegram_refusals import meaning, refusal
 
 # The wordings are those of tdlib/telegram-bot-api and tdlib/td, and of public issues of clients.
 GONE = (
@@ -106,6 +113,20 @@ def test_a_wording_that_nobody_knows_is_no_end(description: str) -> None:
 
     assert isinstance(problem, AnswerUnknown)
     assert problem.retry_after_s is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "description", "error"),
+    [
+        (401, "Unauthorized", TokenRevoked),
+        (404, "Not Found", TokenRevoked),
+        (404, "Not Found: method not found", AnswerUnknown),
+    ],
+)
+def test_a_method_that_a_server_does_not_know_says_nothing_of_the_token(
+    status: int, description: str, error: type[Exception]
+) -> None:
+    assert isinstance(meaning(CallRefused(status=status, description=description)), error)
 
 
 def _is_chat_gone(description: str, code: str) -> bool:

@@ -363,7 +363,7 @@ async def test_a_token_may_be_revoked(telegram: SandboxTelegram, bot: Bot) -> No
 
 
 async def test_an_unknown_method_is_not_found(bot: Bot) -> None:
-    with pytest.raises(TelegramNotFound):
+    with pytest.raises(TelegramNotFound, match="method not found"):
         await bot.log_out()
 
 
