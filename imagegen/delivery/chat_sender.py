@@ -22,7 +22,7 @@ _WHY_LATER = "a picture comes first, or Telegram's limits leave no room"
 class ChatSender:
     """Sends pictures and texts of this worker, below Telegram's limits and outside of its pauses.
 
-    A picture is sent once `wait_s` is 0. A text or an edit is sent at once or raises ToldLater:
+    A picture is sent once `wait_s` has reserved its place. A text or an edit is sent at once or raises ToldLater:
     there is no queue of texts, since a few seconds later there is something newer to tell.
     """
 
@@ -57,13 +57,24 @@ class ChatSender:
             if not self._pictures[chat_id]:
                 del self._pictures[chat_id]
 
-    async def wait_s(self, chat_id: int) -> float:
-        """Return for how many seconds no picture may be sent to a chat; 0 if it may be sent now."""
-        return max(await self._flood_control.wait_s(chat_id), self._pacing.wait_s(chat_id))
+    async def wait_s(self, chat_id: int, *, reserves: bool = False) -> float:
+        """Return for how many seconds no picture may be sent to a chat; 0 if it may be sent now.
+
+        With `reserves` one that may be sent now counts as sent, so that of many that have waited
+        together no more go on than the limits allow. If it is not sent after all, others wait a
+        little longer than they have to.
+        """
+        wait_s = max(await self._flood_control.wait_s(chat_id), self._pacing.wait_s(chat_id))
+        # Without an await since the limits were read, or another picture could take the same place.
+        if reserves and not wait_s:
+            self._pacing.count(chat_id)
+        return wait_s
 
     async def send_photo(self, photo: PhotoMessage) -> SentMessage:
-        """Send a picture now, and raise as Telegram.send does; a flood wait pauses the chat."""
-        self._pacing.count(photo.chat_id)
+        """Send a picture whose place `wait_s` has reserved, and raise as Telegram.send does.
+
+        A flood wait pauses the chat.
+        """
         sent = await self._noting_floods(photo.chat_id, self._telegram.send(photo))
         # Only now: one that is refused is tried in another form at once.
         for _ in photo.album:

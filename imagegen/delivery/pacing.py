@@ -59,7 +59,7 @@ class Pacing:
         )
 
     def count(self, chat_id: int) -> None:
-        """Count a message or an edit that is being sent now."""
+        """Count a message or an edit that is sent now, or as soon as it is written down."""
         now = self._clock()
         if len(self._sent) > _MAX_CHATS:
             self._forget_silent_chats(now)

@@ -112,14 +112,18 @@ async def deliver(
     await _send_in_some_form(context, request, message.with_files(data=data))
 
 
-async def check_flood_wait(context: JobContext, request: ClaimedRequest, chat_id: int) -> float:
+async def check_flood_wait(
+    context: JobContext, request: ClaimedRequest, chat_id: int, *, reserves: bool = False
+) -> float:
     """Return for how many seconds, 2 at most, nothing may be sent to a chat; 0 if it may be sent now.
+
+    With `reserves` one picture that may be sent now counts as sent.
 
     Raises:
         FloodWait: Telegram asks to wait for longer than that.
         TooLate: Telegram asks to wait for longer than that, and the request is too old.
     """
-    wait_s = await context.chat_sender.wait_s(chat_id)
+    wait_s = await context.chat_sender.wait_s(chat_id, reserves=reserves)
     if wait_s > _SHORT_WAIT_S:
         raise _flood_wait(context, request, wait_s)
     return wait_s
@@ -217,7 +221,7 @@ async def _send_if_allowed(
     context: JobContext, request: ClaimedRequest, message: PhotoMessage
 ) -> None:
     """Send the message unless Telegram asks to wait, or an earlier send has or may have arrived."""
-    await _wait_until_allowed(context, request, message.chat_id)
+    await _wait_until_allowed(context, request, message.chat_id, reserves=True)
     send = await context.deliveries.start(request, is_edit=message.replaces is not None)
     if send.arrived_as is not None:
         await context.deliveries.record_outcome(send, SendOutcome.NOT_SENT, "it is in the chat")
@@ -236,12 +240,13 @@ async def _send_if_allowed(
     await _send(context, request, send, message)
 
 
-async def _wait_until_allowed(context: JobContext, request: ClaimedRequest, chat_id: int) -> None:
-    """Wait for a short flood wait; a long one and a revoked token raise FloodWait, TokenRevoked."""
+async def _wait_until_allowed(
+    context: JobContext, request: ClaimedRequest, chat_id: int, *, reserves: bool = False
+) -> None:
+    """Wait for short flood waits; a long one and a revoked token raise FloodWait, TokenRevoked."""
     if context.telegram.is_revoked:
         await context.telegram.probe()
-    wait_s = await check_flood_wait(context, request, chat_id)
-    if wait_s:
+    while wait_s := await check_flood_wait(context, request, chat_id, reserves=reserves):
         with shutdown.waiting():
             await asyncio.sleep(wait_s)
 

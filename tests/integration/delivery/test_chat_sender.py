@@ -43,12 +43,21 @@ async def test_texts_leave_room_for_pictures_below_the_limits(
         with suppress(ToldLater):
             await sender.send_text(TextMessage(chat_id=chat_id, text=f"number {number}"))
             told += 1
-    while not await sender.wait_s(chat_id):
+    while not await sender.wait_s(chat_id, reserves=True):
         await sender.send_photo(photo(chat_id))
 
     assert told == texts
     assert len(server.sent) == all_
     assert 429 not in {call.status for call in server.calls}
+
+
+async def test_a_picture_that_may_be_sent_counts_before_it_is_sent(sender: ChatSender) -> None:
+    looks = [await sender.wait_s(GROUP) for _ in range(25)]
+
+    waits = [await sender.wait_s(GROUP, reserves=True) for _ in range(25)]
+
+    assert not any(looks)
+    assert [wait_s > 0 for wait_s in waits] == [False] * 20 + [True] * 5
 
 
 async def test_a_flood_wait_of_a_text_holds_back_pictures_of_all_workers(

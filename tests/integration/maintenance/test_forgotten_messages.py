@@ -123,6 +123,7 @@ async def test_empty_pictures_come_no_faster_than_telegram_allows_and_hold_up_no
 ) -> None:
     async with sender_to(server, redis_url) as sender:
         for _ in range(3):
+            assert not await sender.wait_s(ANNA, reserves=True)
             sent = await sender.send_photo(PHOTO)
             server.chats.make_older(ANNA, sent.message_id, timedelta(hours=49))
             await put(sessions, (ANNA, sent.message_id))
