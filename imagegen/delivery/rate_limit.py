@@ -3,8 +3,8 @@
 Nothing is sent to a chat, or to all chats, while Telegram demands a pause.
 
 The pauses are kept in Redis, so that all workers observe what one of them was told. Each worker
-also remembers its own, for the time in which Redis cannot be reached. A pause that a worker has seen
-in Redis ends by the worker's own clock at the latest, since Redis' clock may be set back.
+also remembers its own, for the time in which Redis cannot be reached. A pause that a worker has made
+or seen in Redis ends by the worker's own clock at the latest, since Redis' clock may be set back.
 """
 
 import time
@@ -36,7 +36,7 @@ class FloodControl:
         self._redis = redis
         self._clock = clock
         self._paused_until: dict[str, float] = {}
-        # When the pauses end that were seen in Redis, by their values, which are unique.
+        # When the pauses end that are or were in Redis, by their values, which are unique.
         self._seen_until: dict[str, float] = {}
 
     async def wait_s(self, chat_id: int) -> float:
@@ -47,10 +47,13 @@ class FloodControl:
         }
         names = (str(chat_id), _ALL_CHATS)
         own_wait_s = max(self._paused_until.get(name, now) for name in names) - now
-        return max(own_wait_s, await self._shared_wait_s(chat_id))
+        try:
+            return max(own_wait_s, await self._shared_wait_s(*names))
+        except (RedisError, OSError):
+            return own_wait_s
 
     async def pause(self, chat_id: int, seconds: float) -> None:
-        """Pause a chat for so many seconds, for all workers.
+        """Pause a chat for so many seconds, for all workers; a longer pause stays as it is.
 
         Pauses all chats if several private chats are paused.
         """
@@ -67,24 +70,26 @@ class FloodControl:
     async def _pause(self, name: str, seconds: float) -> None:
         if seconds <= 0:
             return
-        self._paused_until[name] = max(self._paused_until.get(name, 0.0), self._clock() + seconds)
+        now = self._clock()
+        until = max(self._paused_until.get(name, 0.0), now + seconds)
+        self._paused_until[name] = until
         with suppress(RedisError, OSError):
-            milliseconds = max(1, int(seconds * 1000))
+            if await self._shared_wait_s(name) >= until - now:
+                return
+            milliseconds = max(1, int((until - now) * 1000))
             value = f"{milliseconds}:{uuid4().hex}"
+            self._seen_until[value] = until
             await self._redis.set(flood_wait_key(name), value, px=milliseconds)
 
-    async def _shared_wait_s(self, chat_id: int) -> float:
-        keys = [flood_wait_key(name) for name in (str(chat_id), _ALL_CHATS)]
-        try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    pipe.pttl(key)
-                remaining_ms: list[int] = await pipe.execute()
-            if max(remaining_ms) <= 0:
-                return 0.0
-            values = await self._redis.mget(keys)
-        except (RedisError, OSError):
+    async def _shared_wait_s(self, *names: str) -> float:
+        keys = [flood_wait_key(name) for name in names]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.pttl(key)
+            remaining_ms: list[int] = await pipe.execute()
+        if max(remaining_ms) <= 0:
             return 0.0
+        values = await self._redis.mget(keys)
         pauses = zip(values, remaining_ms, strict=True)
         return max(self._left_s(value, left_ms / 1000) for value, left_ms in pauses)
 
