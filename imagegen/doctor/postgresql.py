@@ -20,6 +20,8 @@ from imagegen.errors import Unavailable
 
 # What a worker opens: its pool, and one for its checks.
 _WORKER_CONNECTIONS = DEFAULT_POOL_SIZE + 1
+# The types of other roles' backends are hidden from a role without pg_read_all_stats. Those that have
+# a user and a database are clients, but for the workers of a parallel query.
 _STATE = text(
     """
     SELECT current_user AS role, current_setting('server_version') AS version,
@@ -27,7 +29,9 @@ _STATE = text(
            current_setting('max_connections')::int
            - current_setting('superuser_reserved_connections')::int
            - coalesce(current_setting('reserved_connections', true)::int, 0) AS connections,
-           (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used,
+           (SELECT count(*) FROM pg_stat_activity
+            WHERE coalesce(backend_type, 'client backend') = 'client backend'
+            AND usesysid IS NOT NULL AND datid IS NOT NULL) AS used,
            (SELECT count(*) FROM pg_stat_activity
             WHERE application_name = 'chatflow-imagegen' AND pid <> pg_backend_pid()) AS ours,
            rolconnlimit AS role_connections,

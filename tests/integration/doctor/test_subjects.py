@@ -2,14 +2,17 @@
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from chatflow_hook.settings import RedisSettings
 from imagegen import resources
@@ -29,6 +32,7 @@ from imagegen.sandbox.telegram import SandboxTelegram
 from imagegen.sandbox.telegram.faults import Trouble
 from imagegen.settings import PictureSettings, StoreSettings, TelegramSettings
 from tests.support import broken_databases, doctor, documented_rights, tls
+from tests.support.conversations import Sessions
 from tests.support.language_model import Answer, ChatServer, says, silence
 from tests.support.llm_answers import SCENE
 from tests.support.misbehaving_comfyui import Answer as AnswerOfHost
@@ -102,6 +106,29 @@ async def test_few_connections_left_for_the_role_are_told(database_url: str) -> 
 
     assert finding.level is Level.YELLOW
     assert "4 of 5 connections are left" in finding.sentence
+
+
+async def test_connections_of_other_roles_are_not_left_for_this_one(
+    database_url: str, sessions: Sessions
+) -> None:
+    grants = documented_rights.grants("worker")
+    async with broken_databases.weak_role(database_url, *grants) as url, AsyncExitStack() as stack:
+        before = await left(url)
+        for _ in range(5):
+            session = await stack.enter_async_context(sessions())
+            await session.execute(text("SELECT 1"))
+        after = await left(url)
+
+    # The server takes a moment to end the two that each look of the doctor has opened.
+    assert before - after >= 3
+
+
+async def left(url: str) -> int:
+    """Return how many connections are left for a role."""
+    (finding,) = await doctor.found(_database(url))
+    found = re.search(r"(\d+) connections are left", finding.sentence)
+    assert found is not None
+    return int(found[1])
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="there is no PgBouncer")
