@@ -61,10 +61,6 @@ class EndNotices:
                 return
             try:
                 await self._tell(end)
-            except OutcomeUnknown:
-                if end.status is None:
-                    raise  # it may have arrived, and is not told twice
-                await self._ends.give_back(request_id)
             except Unavailable as error:
                 log.info("end is told later", code=error.code, why=error.sentence)
                 await self._ends.give_back(request_id)
@@ -72,12 +68,16 @@ class EndNotices:
             log.info("end is not told", code=error.code, why=error.sentence)
 
     async def _tell(self, end: ChatEnd) -> None:
+        """Tell an end. Raises Unavailable only where nobody has been told, or where it may be repeated."""
         if not self._is_told(end):
             await self._remove_status(end)
             return
         text = self._text(end)
         if end.chat_id < 0 and await self._tell_asker_alone(end, text):
-            await self._remove_status(end)
+            try:
+                await self._remove_status(end)
+            except Unavailable as error:
+                log.info("status message stays", code=error.code, why=error.sentence)
             return
         if end.status is not None:
             try:
@@ -89,7 +89,7 @@ class EndNotices:
                 return
         # Who cancels a request knows it.
         if end.state is not State.CANCELLED:
-            await self._sender.send_text(text, is_end=True)
+            await self._send(text)
 
     def _is_told(self, end: ChatEnd) -> bool:
         if end.state not in WITHOUT_PICTURE or self._told == "off":
@@ -111,11 +111,18 @@ class EndNotices:
     async def _tell_asker_alone(self, end: ChatEnd, text: TextMessage) -> bool:
         """Tell one member of a group; return False if Telegram does not let the bot do that."""
         try:
-            await self._sender.send_text(replace(text, receiver_user_id=end.user_id), is_end=True)
+            await self._send(replace(text, receiver_user_id=end.user_id))
         except (AnswerUnknown, PlaceRefused, ChatGone) as error:
             log.info("end is told to the whole group", why=error.sentence)
             return False
         return True
+
+    async def _send(self, text: TextMessage) -> None:
+        """Send a message; one that may have arrived counts as sent, or it could be there twice."""
+        try:
+            await self._sender.send_text(text, is_end=True)
+        except OutcomeUnknown as error:
+            log.info("end may not be told", code=error.code, why=error.sentence)
 
     async def _remove_status(self, end: ChatEnd) -> None:
         if end.status is not None:

@@ -181,6 +181,44 @@ async def test_an_end_whose_answer_was_lost_is_not_told_twice(chat: ToldChat) ->
 
 
 async def test_an_edit_whose_answer_was_lost_is_repeated(chat: ToldChat) -> None:
+async def test_a_message_in_place_of_a_status_message_that_is_gone_is_not_sent_twice(
+    chat: ToldChat,
+) -> None:
+    request_id = await chat.put()
+    message_id = await chat.with_status(request_id)
+    await chat.sender.delete(ANNA, message_id)
+    await chat.end(request_id, State.FAILED)
+    chat.server.script(Trouble.drop(is_accepted=True), method="sendMessage")
+
+    await chat.notices().step()
+    await chat.notices().step()
+
+    assert chat.texts() == [FAILED]
+
+
+@pytest.mark.parametrize(
+    ("method", "trouble", "left"),
+    [
+        ("sendMessage", Trouble.drop(is_accepted=True), []),
+        ("deleteMessage", Trouble.restarting(), ["Drawing…"]),
+    ],
+)
+async def test_an_asker_in_a_group_is_not_told_twice(
+    chat: ToldChat, method: str, trouble: Trouble, left: list[str]
+) -> None:
+    chat.server.promote(GROUP)
+    request_id = await chat.put(chat_id=GROUP, chat_type="supergroup")
+    await chat.with_status(request_id, chat_id=GROUP)
+    await chat.end(request_id, State.FAILED)
+    chat.server.script(trouble, method=method)
+
+    await chat.notices().step()
+    await chat.notices().step()
+
+    asker = chat.server.person(ANNA, chat_id=GROUP)
+    assert [message.text for message in asker.messages()] == [*left, FAILED]
+
+
     request_id = await chat.put()
     await chat.with_status(request_id)
     await chat.end(request_id, State.FAILED)
