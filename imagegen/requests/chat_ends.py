@@ -32,6 +32,8 @@ _TO_BE_TOLD = and_(
     ImageRequest.finished_at.is_not(None),
     ImageRequest.chat_id.is_not(None),
     ImageRequest.chat_told_at.is_(None),
+    # What only a newer version knows is told by that.
+    ImageRequest.state.in_(set(State)),
     # Who cancels a request knows it.
     or_(_HAS_STATUS, ImageRequest.state.in_(WITHOUT_PICTURE - {State.CANCELLED})),
 )
@@ -98,7 +100,7 @@ class ChatEnds:
             self._engine,
             lambda connection: one_or_none(connection, _TAKE, {"request_id": request_id}),
         )
-        if row is None or row.state not in set(State):
+        if row is None:
             return None
         status = None
         if row.has_status:

@@ -10,6 +10,7 @@ from chatflow_hook.tables import State
 from imagegen.delivery.pacing import SendLimits
 from imagegen.pipeline.end_notices import ToldEnds
 from imagegen.sandbox.telegram import Trouble
+from tests.support import conversations, newer_version
 from tests.support.conversations import Sessions
 from tests.support.told_chat import ANNA, ToldChat, told_chat
 
@@ -180,7 +181,6 @@ async def test_an_end_whose_answer_was_lost_is_not_told_twice(chat: ToldChat) ->
     assert chat.texts() == [FAILED]
 
 
-async def test_an_edit_whose_answer_was_lost_is_repeated(chat: ToldChat) -> None:
 async def test_a_message_in_place_of_a_status_message_that_is_gone_is_not_sent_twice(
     chat: ToldChat,
 ) -> None:
@@ -219,6 +219,7 @@ async def test_an_asker_in_a_group_is_not_told_twice(
     assert [message.text for message in asker.messages()] == [*left, FAILED]
 
 
+async def test_an_edit_whose_answer_was_lost_is_repeated(chat: ToldChat) -> None:
     request_id = await chat.put()
     await chat.with_status(request_id)
     await chat.end(request_id, State.FAILED)
@@ -248,6 +249,17 @@ async def test_a_picture_in_the_place_of_its_status_message_stays(chat: ToldChat
     await chat.notices().step()
 
     assert chat.texts() == ["Drawing…"]
+
+
+async def test_an_end_that_only_a_newer_version_knows_is_left_to_it(chat: ToldChat) -> None:
+    request = await newer_version.row(
+        chat.sessions, state=newer_version.FINAL_STATE, is_ended=True, status_message_id=7
+    )
+
+    await chat.notices().tell(request.id)
+
+    assert (await conversations.row(chat.sessions, request.id)).chat_told_at is None
+    assert chat.server.calls == []
 
 
 async def test_ends_use_what_progress_has_left_of_the_limits(
