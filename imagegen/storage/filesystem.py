@@ -1,5 +1,6 @@
 """An image store in a directory: `<directory>/<first two digits of the name>/<name>`."""
 
+import errno
 import os
 import re
 import shutil
@@ -56,6 +57,8 @@ _PUBLISHED = _AccessRights(directory=0o711, file=0o644)
 
 class FilesystemImageStore:
     """Keeps images as files. Each is written to a temporary file, synced to disk and renamed.
+
+    Its name is synced to disk too, so that a power cut takes away nothing that was stored.
 
     Nobody but the account of the worker can read them, unless `url_base` says that they are
     published: then others can read an image whose name they know.
@@ -155,7 +158,7 @@ class FilesystemImageStore:
     def _write(self, name: str, data: bytes) -> None:
         path = self._path(name)
         try:
-            path.parent.mkdir(mode=_PRIVATE.directory, exist_ok=True)
+            _make_folder(path.parent)
             with suppress(PermissionError):  # it was made by another account
                 _set_mode(path.parent, self._rights.directory)
             # Even if the file exists: it may be damaged.
@@ -220,10 +223,18 @@ def _exists(path: Path) -> bool:
         raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=_PRIVATE.directory)
+    except FileExistsError:
+        return
+    _sync_names(folder.parent)
+
+
 def _write_atomically(path: Path, data: bytes, *, mode: int) -> None:
     """Write a file whole or not at all.
 
-    This holds for a reader in another process, and if this process is killed.
+    This holds for a reader in another process, and if this process is killed or the power fails.
     """
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         temporary = Path(file.name)
@@ -236,6 +247,23 @@ def _write_atomically(path: Path, data: bytes, *, mode: int) -> None:
         except BaseException:
             temporary.unlink()
             raise
+    _sync_names(path.parent)
+
+
+def _sync_names(directory: Path) -> None:
+    """Sync to disk which names a directory has.
+
+    Does nothing for a directory that we may not list, and on a network's file system that cannot.
+    """
+    with suppress(PermissionError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        finally:
+            os.close(descriptor)
 
 
 def _erase(path: Path, older_than_s: float) -> bool:

@@ -97,6 +97,28 @@ async def test_a_damaged_picture_is_made_good_when_it_is_stored_again(tmp_path: 
     assert await store.get(image.name) == PICTURE.data
 
 
+async def test_a_stored_picture_and_its_names_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, synced = os.fsync, list[Path]()
+
+    def noting(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    store = FilesystemImageStore(tmp_path)
+
+    first = await store.put(PICTURE)
+    folder = _path(tmp_path, first.name).parent
+    in_new_folder, synced[:] = [*synced], []
+    await store.put(PICTURE)
+
+    root, file, names = in_new_folder
+    assert (root, file.parent, names) == (tmp_path, folder, folder)
+    assert synced[1:] == [folder]
+
+
 async def test_a_directory_that_takes_nothing_is_named(tmp_path: Path) -> None:
     # A file stands where a directory is needed, so that even root cannot write there.
     store = FilesystemImageStore(tmp_path / "images")
