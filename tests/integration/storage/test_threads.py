@@ -79,7 +79,39 @@ async def test_calls_that_hang_hold_up_no_other_work(tmp_path: Path, fifo: Path)
     for call in calls:
         call.cancel()
     await asyncio.wait(calls)
-    assert len(store_threads()) < 20
+    assert len(store_threads()) == 8
+
+
+async def test_calls_that_are_cancelled_keep_their_places_while_they_hang(fifo: Path) -> None:
+    threads = StoreThreads(timeout_s=PATIENCE_S, are_daemons=True)
+    for _ in range(20):
+        call = asyncio.create_task(threads.call(fifo.read_bytes), name="call")
+        await asyncio.sleep(0)  # it has begun
+        call.cancel()
+        await asyncio.wait({call})
+    started = len(store_threads())
+
+    next_one = asyncio.create_task(threads.call(fifo.exists), name="next one")
+    await asyncio.to_thread(let_go, fifo)
+
+    assert started == 8
+    assert await next_one
+
+
+async def test_a_call_that_was_cancelled_is_late_when_its_time_is_over(fifo: Path) -> None:
+    threads = StoreThreads(timeout_s=0.2, are_daemons=True)
+    call = asyncio.create_task(threads.call(fifo.read_bytes), name="call")
+    await asyncio.sleep(0)  # it has begun
+    call.cancel()
+    await asyncio.wait({call})
+
+    async def calls() -> None:
+        while await threads.call(fifo.exists):
+            pass
+
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(TimeoutError):
+            await calls()
 
 
 async def test_a_trial_that_hangs_is_not_made_a_second_time(fifo: Path) -> None:
