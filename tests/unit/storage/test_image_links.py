@@ -40,7 +40,15 @@ def test_another_worker_with_the_same_token_takes_it_and_no_other() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"expires": "9999"}, {"expires": ""}, {"expires": "²"}, {"signature": ""}, {"signature": "é"}],
+    [
+        {"expires": "9999"},
+        {"expires": ""},
+        {"expires": "²"},
+        {"expires": "9" * 5000},  # more digits than Python reads as a number
+        {"expires": "\udcff"},
+        {"signature": ""},
+        {"signature": "é"},
+    ],
 )
 def test_an_address_that_was_changed_is_not_valid(changes: dict[str, str]) -> None:
     assert not is_valid(LINKS, REQUEST, LINKS.url(REQUEST), **changes)
