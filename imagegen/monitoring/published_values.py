@@ -46,7 +46,8 @@ async def read_values(redis: Redis, prefix: str) -> Sequence[bytes]:
     Raises:
         RedisError: Redis cannot be used.
     """
-    keys = [key async for key in redis.scan_iter(match=f"{prefix}*")]
+    # All keys of the database are gone through; without a count ten at a time.
+    keys = [key async for key in redis.scan_iter(match=f"{prefix}*", count=1000)]
     values = await redis.mget(keys) if keys else []
     # A key that has expired since the scan has no value.
     return [value for value in values if value]
