@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook import user_erasure
+from chatflow_hook import cancellation, user_erasure
 from chatflow_hook.picture import known_state
-from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State, is_any_of
+from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State, is_any_of, is_open
 from chatflow_hook.turn import Conversation
 from imagegen.db.engine import run_in_transaction
 
@@ -64,18 +64,29 @@ class Covers:
         return await run_in_transaction(self._engine, step)
 
     async def erase(self, personas: Sequence[str]) -> int:
-        """Erase the covers of these personas, not the copies sent to users; return how many."""
+        """Erase the covers of these personas, not the copies sent to users; return how many.
+
+        Prompts of those that are not drawn yet are listed, so that the worker cancels them.
+        """
 
         async def step(connection: AsyncConnection) -> int:
             query = (
                 delete(ImageRequest)
                 .where(_OURS, is_any_of(ImageRequest.persona, personas))
-                .returning(ImageRequest.image)
+                .returning(
+                    ImageRequest.state,
+                    ImageRequest.finished_at,
+                    ImageRequest.prompt_id,
+                    ImageRequest.host,
+                    ImageRequest.image,
+                )
             )
-            images = list((await connection.execute(query)).scalars())
-            names = [image for image in images if image is not None]
+            rows = (await connection.execute(query)).all()
+            unfinished = [row for row in rows if is_open(row.state, row.finished_at)]
+            await cancellation.list_strays(connection, unfinished)
+            names = [row.image for row in rows if row.image is not None]
             await user_erasure.note_images(connection, names)
-            return len(images)
+            return len(rows)
 
         return await run_in_transaction(self._engine, step)
 

@@ -7,7 +7,7 @@ import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
 from chatflow_hook.turn import Rating
+from imagegen.db.tables import StrayPrompt
 from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention
 from imagegen.maintenance.retention_limits import RetentionLimits
@@ -252,6 +253,27 @@ async def test_again_draws_them_anew(products: ProductFactory, place: dict[str, 
         assert ended.code == 0
         assert ended.stdout.splitlines()[0] == "erased: 2"
         assert len(product.hosts[0].posted) == 4
+
+
+async def test_again_takes_prompts_of_covers_that_are_not_drawn_off_their_hosts(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    drawing, failed = await Covers(engine).order(["lina"], 2)
+    for cover, prompt, how in (
+        (drawing, 7, {"state": State.DRAWING}),
+        (failed, 8, {"state": State.FAILED, "finished_at": LONG_AGO}),
+    ):
+        values = {"prompt_id": UUID(int=prompt), "host": "gpu-1", **how}
+        async with sessions.begin() as session:
+            this = ImageRequest.id == cover.request_id
+            await session.execute(update(ImageRequest).where(this).values(values))
+
+    erased = await Covers(engine).erase(["lina"])
+
+    async with sessions() as session:
+        strays = (await session.execute(select(StrayPrompt.prompt_id, StrayPrompt.host))).all()
+    assert erased == 2
+    assert [tuple(each) for each in strays] == [(UUID(int=7), "gpu-1")]
 
 
 async def test_covers_stay_however_old_they_are(
