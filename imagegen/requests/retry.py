@@ -32,6 +32,8 @@ _UNDRAWN: dict[str, Any] = {
     "image_url": None,
     "width": None,
     "height": None,
+    # Only what was drawn counts in the costs.
+    "is_reused": False,
 }
 
 

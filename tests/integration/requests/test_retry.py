@@ -79,6 +79,20 @@ async def test_a_picture_that_the_request_lets_go_of_is_noted_for_the_clean_up(
     assert not aged_data.file(name).exists()
 
 
+async def test_what_was_taken_from_another_request_and_is_drawn_now_counts_in_the_costs(
+    engine: AsyncEngine, sessions: Sessions, tmp_path: Path
+) -> None:
+    await conversations.put_dialog(sessions)
+    aged_data = AgedData(engine, tmp_path)
+    request_id = await aged_data.row(
+        State.FAILED, image="a.png", width=8, height=8, conversation=SAID, is_reused=True
+    )
+
+    await retry_request(engine, None, request_id)
+
+    assert not (await conversations.row(sessions, request_id)).is_reused
+
+
 async def test_without_context_retention_a_failure_keeps_nothing(products: ProductFactory) -> None:
     async with products.start(context_retention=0) as product:
         request = await product.ask(persona="nobody")
