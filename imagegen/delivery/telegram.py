@@ -110,14 +110,16 @@ class Telegram:
         """Delete a message of the bot for all; return False if Telegram refuses that for good.
 
         Telegram deletes messages of the last 48 hours. A message that is gone already counts as
-        deleted.
+        deleted. Takes 5 s at most.
 
         Raises:
             NotSent, OutcomeUnknown, FloodWait, TokenRevoked, AnswerUnknown: try again later.
         """
         try:
             await self._bot_api.call(
-                "deleteMessage", {"chat_id": chat_id, "message_id": message_id}
+                "deleteMessage",
+                {"chat_id": chat_id, "message_id": message_id},
+                timeout_s=_STATUS_TIMEOUT_S,
             )
         except CallRefused as error:
             return self._was_done(error, "not found")

@@ -168,6 +168,17 @@ async def test_a_message_that_may_not_be_deleted_is_told(
     assert not await telegram.delete(ANNA, 1)
 
 
+async def test_a_delete_before_a_picture_takes_as_long_as_a_text_at_most(
+    server: SandboxTelegram,
+) -> None:
+    server.script(Trouble.hang(), method="deleteMessage")
+    forever_s = 3600.0
+
+    async with Telegram(token=server.token, api_url=server.url, timeout_s=forever_s) as telegram:
+        with pytest.raises(OutcomeUnknown):
+            await telegram.delete(ANNA, 1)
+
+
 async def test_a_private_picture_goes_to_no_other_chat_whatever_telegram_says(
     server: SandboxTelegram, telegram: Telegram
 ) -> None:
