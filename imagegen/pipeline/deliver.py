@@ -232,6 +232,7 @@ async def _send_if_allowed(
             bot_id=context.telegram.bot_id,
         )
         await _run_to_completion(context.requests.mark_delivered(request, receipt=receipt))
+        _count_delivered(context, request, arrives_now=False)
         return
     # An edit that may have arrived is no second picture: its message is edited again, or gone.
     if send.unknown - send.unknown_edits >= context.max_unknown_sends:
@@ -296,9 +297,11 @@ async def _send(
     )
 
 
-def _count_delivered(context: JobContext, request: ClaimedRequest) -> None:
+def _count_delivered(
+    context: JobContext, request: ClaimedRequest, *, arrives_now: bool = True
+) -> None:
     # Covers are drawn ahead of any message, many at once.
-    seconds = request.age_s if request.kind.has_dialog else None
+    seconds = request.age_s if arrives_now and request.kind.has_dialog else None
     context.metrics.delivered(kind=request.kind.value, persona=request.persona, seconds=seconds)
     context.tracing.note(end=State.DELIVERED.value)
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from chatflow_hook.tables import State
+from imagegen.db.tables import Delivery, SendOutcome
 from imagegen.metrics import PictureStage
 from imagegen.monitoring.readings import read_open_requests
 from imagegen.pool.host_orders import HostOrders
@@ -16,6 +17,7 @@ from imagegen.requests.pauses import Pauses, PauseScope
 from imagegen.sandbox.telegram import Trouble
 from imagegen.storage.filesystem import directory_of
 from tests.support import store_outage
+from tests.support.conversations import Sessions
 from tests.support.database_proxy import proxy_to
 from tests.support.documented_metrics import base_name, labels_by_metric
 from tests.support.http_probe import BOUND_S, Prober
@@ -204,6 +206,26 @@ async def test_a_send_that_may_have_arrived_and_its_repetition_are_counted(
     assert page.value("imagegen_sends_total", outcome="unknown") == 1
     assert page.value("imagegen_sends_total", outcome="sent") == 1
     assert page.value("imagegen_resends_total") == 1
+
+
+async def test_a_picture_that_is_in_the_chat_already_is_counted_without_a_time(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    port = free_port()
+    async with products.start(works=False, web_port=port) as product:
+        request = await product.ask()
+        sent = Delivery(request_id=request.id, attempt=1, outcome=SendOutcome.SENT, message_id=77)
+        async with sessions.begin() as session:
+            session.add(sent)
+        async with product.worker():
+            await product.hook.wait(request, timeout=PATIENCE_S)
+            page = await scrape(port)
+
+    delivered = page.value(
+        "imagegen_requests_total", kind="automatic", persona="lina", end="delivered"
+    )
+    assert delivered == 1
+    assert not page.value("imagegen_stage_seconds_count", stage="whole")
 
 
 async def test_pauses_that_telegram_demands_are_counted(products: ProductFactory) -> None:
