@@ -44,6 +44,7 @@
             ImageLost           a stored image is gone or damaged
             CostLimitReached    COST_LIMIT_PER_DAY is used up
             TooLate             the request is too old
+                PausedTooLong   it was paused until it was too old
             WorkflowFault       a persona's files have a fault
             UnknownPersona      no persona has this name
             WorkflowsMissing    the directory contains no persona
