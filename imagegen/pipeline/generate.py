@@ -275,7 +275,6 @@ class ImageGeneration:
     @asynccontextmanager
     async def _leased_slot(self) -> AsyncIterator[SlotLease]:
         """Hold a slot while the block runs; wait for it as long as the picture is still wanted."""
-        reservation, self._reservation = self._reservation, None
         slot = self._context.pool.lease(
             self._workflow.requirements,
             avoid_host=self._request.host if self._loading_host is None else None,
@@ -285,32 +284,49 @@ class ImageGeneration:
             is_asked=self._request.kind.is_asked_by_person,
             request_id=self._request.id,
             age_s=self._request.age_s,
-            reservation=reservation,
+            reservation=self._reservation,
         )
         self._chat_progress.waits(partial(self._context.pool.place, self._request.id))
         self._ready_at = asyncio.get_running_loop().time()
+        end: ImagegenError = TooLate("no host was free in time, and the chat has moved on")
+
+        async def mark_waiting() -> None:
+            nonlocal end
+            try:
+                await self._mark_waiting()
+            except ClaimLost as error:
+                end = error
+                wait.reschedule(self._ready_at)  # ends it now
+
         async with AsyncExitStack() as stack:
             try:
                 async with (
-                    asyncio.timeout(self._request.time_left_s(self._context.max_age_s)),
+                    asyncio.timeout(self._request.time_left_s(self._context.max_age_s)) as wait,
                     periodic.every(
                         _MARK_WAITING_EVERY_S,
-                        self._mark_waiting,
+                        mark_waiting,
                         name=f"wait of {self._request.id}",
                         delay_s=_WAITS_AFTER_S,
                     ),
                 ):
                     with self._stage(PictureStage.SLOT), shutdown.waiting():
                         lease = await stack.enter_async_context(slot)
+                        # From now on it is given back with the lease.
+                        self._reservation = None
             except TimeoutError:
-                raise TooLate("no host was free in time, and the chat has moved on") from None
+                raise end from None
             yield lease
 
     async def _mark_waiting(self) -> None:
+        """Write down that the job only waits; PostgreSQL may be away.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
         self._is_marked_waiting = True
         try:
             await self._context.requests.mark_waiting(self._request)
-        except (ClaimLost, Unavailable):
+        except Unavailable:
             return  # the next write checks the claim
         self._context.quarantine.acquit(self._request.id)
 

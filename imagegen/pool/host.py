@@ -119,12 +119,22 @@ class PooledHost:
         model_set = requirements.model_set if requirements else self.model_set
         is_model_change = model_set != self.model_set
         expected_s = self.estimate.seconds(model_set, is_change=is_model_change)
-        prompt = QueuedPrompt(is_model_change=is_model_change, expected_s=expected_s)
+        prompt = QueuedPrompt(
+            is_model_change=is_model_change,
+            expected_s=expected_s,
+            model_set_before=self.model_set,
+        )
         self.model_set = model_set
         self.queue.add(prompt, now=now)
         if self.room:
             self.room -= 1
         return prompt
+
+    def take_back(self, prompt: QueuedPrompt, *, now: float) -> None:
+        """Take back a slot whose prompt was never given to the host."""
+        if self.queue.is_last(prompt):
+            self.model_set = prompt.model_set_before
+        self.queue.remove(prompt, now=now)
 
     @property
     def is_full_elsewhere(self) -> bool:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 class QueuedPrompt:
     """A prompt in a host's queue.
 
-    `is_model_change`: it needs other models than the prompt before it. `expected_s`: how long it
-    is expected to draw, in seconds, None if unknown.
+    `is_model_change`: it needs other models than the prompt before it, whose model set is
+    `model_set_before`, None if unknown. `expected_s`: how long it is expected to draw, in seconds,
+    None if unknown.
     """
 
     is_model_change: bool
     expected_s: float | None
+    model_set_before: str | None = None
 
 
 class HostQueue:
@@ -42,6 +44,10 @@ class HostQueue:
             self._began_at = now
         self._prompts.append(prompt)
         self._used_at = now
+
+    def is_last(self, prompt: QueuedPrompt) -> bool:
+        """Whether no prompt was added after this one."""
+        return self._prompts[-1] is prompt
 
     def begin(self, prompt: QueuedPrompt, *, now: float) -> None:
         """Note that the host has begun to draw a prompt of ours."""

@@ -101,12 +101,15 @@ class Pool:
         return [host.client for host in self._hosts.values() if not host.health.is_silent]
 
     async def ask(self, name: str, *, within_s: float) -> bool:
-        """Ask a host now and return whether it answers; False if the pool has no such host.
+        """Ask a host now and return whether it answers.
 
-        The prompts on a host that answers may be taken up from then on.
+        The prompts on a host that answers may be taken up from then on. False if the pool has no
+        such host, or if it was removed at once: what was left there is drawn elsewhere.
         """
         host = self._hosts.get(name)
-        return host is not None and await self._tracker.ask(host, within_s=within_s)
+        if host is None or host.is_given_up:
+            return False
+        return await self._tracker.ask(host, within_s=within_s)
 
     def status(self) -> tuple[HostStatus, ...]:
         """Return the present state of each host."""
@@ -281,7 +284,7 @@ class Pool:
 
         def release() -> None:
             shared_slot.release()
-            self._scheduler.release(grant)
+            self._scheduler.release_unused(grant)
 
         return Reservation(grant=grant, shared_slot=shared_slot, release=release)
 
@@ -353,7 +356,7 @@ class Pool:
             if was_full and not host.is_full_elsewhere:
                 self._scheduler.assign()  # others may wait who took the host for full
             return shared_slot
-        host.queue.remove(grant.prompt, now=self._clock())
+        host.take_back(grant.prompt, now=self._clock())
         if shared_slot is not None:
             shared_slot.release()
         return None

@@ -114,10 +114,15 @@ class SlotScheduler:
         grant.host.queue.remove(grant.prompt, now=self._clock())
         self.assign()
 
+    def release_unused(self, grant: SlotGrant) -> None:
+        """Take back the slot of a grant whose prompt was never given to the host."""
+        grant.host.take_back(grant.prompt, now=self._clock())
+        self.assign()
+
     def release_untried(self, grant: SlotGrant) -> None:
         """Take back the slot of a grant for which the other workers were not asked to the end."""
         grant.host.room = None
-        self.release(grant)
+        self.release_unused(grant)
 
     def assign(self) -> None:
         """Grant free slots to waiters, in the order of the queue.

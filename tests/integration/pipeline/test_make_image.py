@@ -5,11 +5,13 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from chatflow_hook import Picture
 from chatflow_hook.tables import Dialog, ImageRequest, State
@@ -48,6 +50,12 @@ async def outcomes(sessions: Sessions) -> list[str]:
         return list(
             (await session.execute(select(Delivery.outcome).order_by(Delivery.id))).scalars()
         )
+
+
+async def logged(log: list[Any], event: str) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while event not in [line["event"] for line in log]:  # noqa: ASYNC110 (a list gives no event)
+            await asyncio.sleep(0.01)
 
 
 async def goes_on(product: RunningProduct) -> bool:
@@ -271,6 +279,26 @@ async def test_the_watermark_never_moves_back_nor_beyond_the_count(
         await requests.mark_delivered(claimed)
 
         assert (await conversations.dialog(sessions)).last_image_generation_at == 1
+
+
+async def test_the_job_of_a_request_that_was_cancelled_waits_no_longer_for_a_slot(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    gate = StepGate()
+    with capture_logs() as log:
+        async with products.start(sleep=gate.sleep, comfyui_slots_per_host=1) as product:
+            first = await product.ask(dialog_id=1)
+            await logged(log, "using host")
+            second = await product.ask(dialog_id=2)
+            async with asyncio.timeout(PATIENCE_S):
+                while (await conversations.row(sessions, second.id)).claim is None:  # noqa: ASYNC110 (the row gives no event)
+                    await asyncio.sleep(0.01)
+
+            await product.hook.cancel(second)
+
+            await logged(log, "request taken by another job")
+            gate.release_all()
+            await product.hook.wait(first, timeout=PATIENCE_S)
 
 
 async def test_a_request_that_grew_too_old_while_it_waited_for_a_slot_is_not_drawn(

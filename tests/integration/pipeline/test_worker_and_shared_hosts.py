@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from chatflow_hook.tables import State
+from imagegen.comfy.address import HostAddress
 from imagegen.sandbox.comfyui import SandboxComfyUI
+from tests.support import proxied_comfyui
 from tests.support.comfyui_client import ComfyUIClient, connect_client, persona_graph
 from tests.support.patience import PATIENCE_S
 from tests.support.product import ProductFactory
 from tests.support.prompt_execution import MS
 
 LONG_S = 60.0
+MAX_AGE_S = 6.0
 
 
 @asynccontextmanager
@@ -71,6 +75,49 @@ async def test_a_prompt_moves_to_a_host_that_was_lost_and_answers_again(
 
     assert picture.state is State.DELIVERED
     assert len(lost.drawn) == 1
+
+
+async def test_a_prompt_that_grows_too_old_on_its_way_to_a_free_host_leaves_that_host_free(
+    products: ProductFactory,
+) -> None:
+    async with AsyncExitStack() as stack:
+        product = await stack.enter_async_context(
+            products.start(
+                hosts=2, works=False, comfyui_slots_per_host=1, request_max_age=MAX_AGE_S
+            )
+        )
+        shared, free = product.hosts
+        await _restart(shared, seconds_per_picture=LONG_S)
+        await free.kill()
+        await stack.enter_async_context(others_on(shared, 3))
+        is_withdrawn = asyncio.Event()
+
+        def watch(step: str) -> bool:
+            if step == "POST /queue":
+                # The prompt is off the host, and its worker hears of that when it is too old.
+                shared.freeze()
+                is_withdrawn.set()
+            return False
+
+        address = await stack.enter_async_context(proxied_comfyui.watched(shared.address, watch))
+        hosts = tuple(HostAddress.parse(each) for each in (address, free.address))
+        settings = product.settings.model_copy(update={"comfyui_hosts": hosts})
+        await stack.enter_async_context(replace(product, settings=settings).worker())
+        late = await product.ask(dialog_id=1, chat_id=1)
+        late_at = asyncio.get_running_loop().time() + MAX_AGE_S
+        await _until(lambda: len(shared.posted) == 4)
+        await free.start()
+        async with asyncio.timeout(PATIENCE_S):
+            await is_withdrawn.wait()
+        await asyncio.sleep(late_at - asyncio.get_running_loop().time())
+        shared.thaw()
+        ended = await product.hook.wait(late, timeout=PATIENCE_S)
+
+        picture = await product.picture(dialog_id=2, chat_id=2)
+
+    assert (ended.state, ended.error_code) == (State.EXPIRED, "too_old")
+    assert picture.state is State.DELIVERED
+    assert len(free.drawn) == 1
 
 
 async def test_a_single_shared_host_is_posted_to_once(products: ProductFactory) -> None:

@@ -9,6 +9,7 @@ import pytest
 from imagegen.comfy.capabilities import ModelFile, Requirements
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost, NobodyCanDraw
+from imagegen.db.tables import HostUse
 from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.support.comfyui_client import MODELS, connect_client, persona_graph
@@ -65,6 +66,16 @@ async def test_a_host_has_one_prompt_drawing_and_one_waiting() -> None:
             job.cancel()
         await asyncio.wait(jobs)
     assert len(sandbox.posted) == 2
+
+
+async def test_a_host_that_was_given_up_is_not_asked_for_what_was_left_there() -> None:
+    async with SandboxComfyUI(models=MODELS) as sandbox, client(sandbox.address) as host:
+        pool = Pool([host])
+        assert await pool.ask(host.name, within_s=PATIENCE_S)
+
+        pool.set_use(host.name, HostUse.REMOVED, gives_up=True)
+
+        assert not await pool.ask(host.name, within_s=PATIENCE_S)
 
 
 async def test_when_a_host_dies_the_other_draws_the_rest() -> None:

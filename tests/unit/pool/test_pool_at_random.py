@@ -157,7 +157,9 @@ class _Pool(RuleBasedStateMachine):
         host = self.hosts[which % len(self.hosts)]
         if answers:
             self.pool._tracker.record_ready(host)
-        elif host.health.is_up or host.health.is_due(self.clock()):
+        elif host.health.is_up or (
+            host.health.is_resting and host.health.rests_until <= self.clock()
+        ):
             self.pool._tracker.record_silence(host, HostLost("away"))
         self._look()
 

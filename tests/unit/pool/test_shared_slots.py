@@ -52,6 +52,19 @@ async def test_who_was_told_that_others_hold_the_slots_keeps_the_place() -> None
     assert second.host is None
 
 
+async def test_a_slot_that_others_hold_does_not_change_which_models_the_host_had_last() -> None:
+    others = FakeSlotRegistry()
+    pool = pool_of(A, shared=others)
+    [drawn] = await jobs_of(pool, 1, "ash")
+    await drawn.end()
+    others.theirs[A] = 2
+
+    [refused] = await jobs_of(pool, 1, "lina")
+
+    assert refused.host is None
+    assert [status.model_set for status in pool.status()] == ["ash"]
+
+
 async def test_a_full_host_is_not_asked_for_each_waiter() -> None:
     others = FakeSlotRegistry()
     others.theirs[A] = 2
