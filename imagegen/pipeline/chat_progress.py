@@ -174,10 +174,12 @@ class RequestProgress:
                 pass
 
     async def show_upload(self) -> None:
-        """Show in the chat that a photo is sent, for 5 s."""
+        """Show in the chat that a photo is sent, for 5 s, if the request is still ours."""
         request = self._request
-        if request.chat_id is not None:
-            with self._failures_logged():
+        if request.chat_id is None:
+            return
+        with self._failures_logged():
+            if await self._is_ours():
                 await self.of_all.sender.show_upload(request.chat_id, request.message_thread_id)
 
     async def show_text(self) -> None:
@@ -189,11 +191,15 @@ class RequestProgress:
             if self._is_over:
                 return
             with self._failures_logged():
-                # Not after the end, which another process may have told already.
-                if await self.of_all.requests.claim_state(request) is not ClaimState.OURS:
+                if await self._is_ours():
+                    await self._show_if_changed(request.chat_id)
+                else:
                     self._is_over = True
-                    return
-                await self._show_if_changed(request.chat_id)
+
+    async def _is_ours(self) -> bool:
+        """Whether the request is under way in this job; another process may have told its end."""
+        claim_state = await self.of_all.requests.claim_state(self._request)
+        return claim_state is ClaimState.OURS
 
     async def _show_if_changed(self, chat_id: int) -> None:
         words, language = self.of_all.words, self._request.language

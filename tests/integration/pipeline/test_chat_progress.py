@@ -93,6 +93,17 @@ async def test_nothing_is_told_after_the_end_of_a_request(chat: ToldChat) -> Non
     assert chat.texts() == [EMPTY_BAR]
 
 
+async def test_no_chat_action_is_shown_after_the_end_of_a_request(chat: ToldChat) -> None:
+    request_id = await chat.put()
+    progress = await chat.progress(request_id, "action")
+    await progress.show_upload()
+    await chat.end(request_id, State.CANCELLED)
+
+    await progress.show_upload()
+
+    assert [call.method for call in chat.server.calls] == ["sendChatAction"]
+
+
 async def test_nothing_is_told_once_the_picture_comes(chat: ToldChat) -> None:
     progress = await chat.progress(await chat.put())
     await progress.show_text()
