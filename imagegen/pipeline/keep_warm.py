@@ -36,8 +36,8 @@ class KeepWarm:
 
     A host loads the models of one persona at a time, and those only if nobody uses it and its
     memory holds those of no other persona that is kept warm. Several workers load the same models
-    once. `add_stray` is called with a prompt that may still be on its host. `idle_s`: for how long a host must not have been used. `clock` is for tests: seconds, by
-    default of the running event loop.
+    once. `add_stray` is called with a prompt that may still be on its host. `idle_s`: for how long a
+    host must not have been used. `clock` is for tests: seconds, by default of the running event loop.
     """
 
     def __init__(  # noqa: PLR0913 (what it watches, and two for tests)
@@ -64,10 +64,18 @@ class KeepWarm:
         self._failures: dict[str, tuple[int, float]] = {}
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Load models while the block runs; what is under way at its end is cancelled."""
+    async def running(self, *, is_stopping: Callable[[], bool]) -> AsyncIterator[None]:
+        """Load models while the block runs; what is under way at its end is cancelled.
+
+        Nothing is begun any more once `is_stopping`.
+        """
+
+        async def step() -> None:
+            if not is_stopping():
+                await self.step()
+
         try:
-            async with periodic.every(EVERY_S, self.step, name="warming"):
+            async with periodic.every(EVERY_S, step, name="warming"):
                 yield
         finally:
             tasks = [task for _, task in self._loading.values()]

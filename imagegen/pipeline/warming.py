@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 AddStray = Callable[[UUID, str], Awaitable[None]]
 
 _CANCEL_WITHIN_S = 10.0
+# The same when the call is cancelled: its process may end within seconds.
+_CANCEL_AT_END_WITHIN_S = 1.0
 
 
 async def _leave(_: UUID, __: str) -> None:
@@ -40,7 +42,8 @@ async def load_models(
 
     If `wanted` is set meanwhile, somebody else wants the host, and the prompt is cancelled. It is
     cancelled as well if the call is cancelled. A host that loads models obeys only afterwards:
-    a prompt that may still be there after some seconds is given to `add_stray`.
+    a prompt that may still be there after some seconds is given to `add_stray`, and each prompt of a
+    call that is cancelled.
 
     Raises:
         PromptLost: the host was wanted, or has lost the prompt.
@@ -76,13 +79,17 @@ async def _draw(
         async with _giving_way(execution, client, wanted):
             await execution.run()
     except asyncio.CancelledError:
-        await _take_off(client, prompt_id, add_stray)
+        await asyncio.gather(
+            _note_stray(client, prompt_id, add_stray),
+            _is_taken_off(client, prompt_id, within_s=_CANCEL_AT_END_WITHIN_S),
+        )
         raise
     except ImagegenError:
         if execution.leaves_a_stray:
             await _note_stray(client, prompt_id, add_stray)
         raise
-    await _take_off(client, prompt_id, add_stray)
+    if not await _is_taken_off(client, prompt_id, within_s=_CANCEL_WITHIN_S):
+        await _note_stray(client, prompt_id, add_stray)
 
 
 @asynccontextmanager
@@ -105,15 +112,13 @@ async def _giving_way(
         watching.cancel()
 
 
-async def _take_off(client: HostClient, prompt_id: UUID, add_stray: AddStray) -> None:
-    """Cancel the prompt and delete what the host keeps of it, now or later."""
-    is_off = False
+async def _is_taken_off(client: HostClient, prompt_id: UUID, *, within_s: float) -> bool:
+    """Cancel the prompt, delete what the host keeps of it, and return whether it is off the host."""
     try:
-        is_off = await client.cancel_prompt(str(prompt_id), within_s=_CANCEL_WITHIN_S)
+        return await client.cancel_prompt(str(prompt_id), within_s=within_s)
     except HostLost as error:
         log.warning("prompt is left on its host", host=client.name, why=error.sentence)
-    if not is_off:
-        await _note_stray(client, prompt_id, add_stray)
+        return False
 
 
 async def _note_stray(client: HostClient, prompt_id: UUID, add_stray: AddStray) -> None:

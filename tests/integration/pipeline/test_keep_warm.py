@@ -18,6 +18,7 @@ from imagegen.metrics import Metrics
 from imagegen.pipeline.keep_warm import KeepWarm
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
+from imagegen.queue import shutdown
 from imagegen.queue.warm_claims import WarmClaims
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.comfyui.faults.fault import Fault
@@ -358,9 +359,45 @@ async def test_a_worker_that_stops_takes_its_prompt_off(
 ) -> None:
     host.script(STALL)
     async with worker_of(redis, kept_warm(tmp_path, "lina"), host) as worker:
-        async with worker.keep_warm.running():
+        async with worker.keep_warm.running(is_stopping=lambda: False):
             await host.happened(STALL)
         async with connect_client(host.address) as other:
             queue = await other.get("/prompt")
 
     assert queue["exec_info"]["queue_remaining"] == 0
+
+
+async def test_a_prompt_of_a_worker_that_stops_while_its_host_loads_is_a_stray_in_time(
+    redis: Redis, tmp_path: Path
+) -> None:
+    async with (
+        SandboxComfyUI(models=required_models(), model_load_seconds=PATIENCE_S) as host,
+        worker_of(redis, kept_warm(tmp_path, "lina"), host) as worker,
+        asyncio.timeout(None) as in_time,
+        worker.keep_warm.running(is_stopping=lambda: False),
+    ):
+        async with asyncio.timeout(PATIENCE_S):
+            while not host.account.loads:  # noqa: ASYNC110 (a host sets no event)
+                await asyncio.sleep(10 * MS)
+        in_time.reschedule(asyncio.get_running_loop().time() + shutdown._CLEAN_UP_S)
+
+    assert worker.strays == [(host.posted[0].prompt_id, host.address)]
+
+
+async def test_a_worker_that_is_about_to_stop_begins_nothing(
+    redis: Redis, tmp_path: Path, host: SandboxComfyUI
+) -> None:
+    was_asked = asyncio.Event()
+
+    def is_stopping() -> bool:
+        was_asked.set()
+        return True
+
+    async with (
+        worker_of(redis, kept_warm(tmp_path, "lina"), host) as worker,
+        worker.keep_warm.running(is_stopping=is_stopping),
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await was_asked.wait()
+
+    assert host.posted == []
