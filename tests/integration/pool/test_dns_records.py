@@ -1,8 +1,10 @@
 """The records of a DNS name, read from a real server on loopback."""
 
+from pathlib import Path
+
 import pytest
 
-from imagegen.pool.dns_records import NameNotResolved
+from imagegen.pool.dns_records import DnsResolver, NameNotResolved
 from tests.support.dns_server import dns_server
 
 NAME = "comfyui.svc"
@@ -47,3 +49,13 @@ async def test_a_server_that_is_away_is_no_answer() -> None:
 
     with pytest.raises(NameNotResolved, match=NAME):
         await resolver.records(NAME, "A")
+
+
+@pytest.mark.parametrize("lines", [None, "search svc", "nameserver nowhere"])
+async def test_a_file_that_names_no_server_is_no_answer(tmp_path: Path, lines: str | None) -> None:
+    file = tmp_path / "resolv.conf"
+    if lines is not None:
+        file.write_text(lines)
+
+    with pytest.raises(NameNotResolved, match=NAME):
+        await DnsResolver(resolv_conf=str(file)).records(NAME, "A")
