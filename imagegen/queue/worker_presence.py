@@ -97,32 +97,31 @@ class WorkerPresence:
     @asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
         """Show the presence and look for the others while the block runs."""
-        listening = asyncio.create_task(self._listen(), name="presence of this worker")
-        try:
-            async with periodic.every(self._times.look_every_s, self._look, name="other workers"):
-                yield
-        finally:
-            # Before the connection is closed, so that nobody takes this for a death.
-            with suppress(RedisError, OSError):
-                await self._redis.zrem(WORKERS_KEY, self._worker)
-            listening.cancel()
-            await asyncio.wait({listening})
+        listening = periodic.every(_RECONNECT_AFTER_S, self._listen, name="presence of this worker")
+        looking = periodic.every(self._times.look_every_s, self._look, name="other workers")
+        async with listening:
+            try:
+                async with looking:
+                    yield
+            finally:
+                # Before the connection is closed, so that nobody takes this for a death.
+                with suppress(RedisError, OSError):
+                    await self._redis.zrem(WORKERS_KEY, self._worker)
 
     async def _listen(self) -> None:
-        while True:
-            pubsub = self._redis.pubsub()
-            # Redis-py logs nothing, and neither do we: the queue's client says that Redis is away.
-            try:
-                await pubsub.subscribe(self._channel(self._worker))
-                await subscription.wait_for_confirmation(pubsub, within_s=_SUBSCRIBE_TIMEOUT_S)
-                self._is_listening.set()
-                await self._read_messages(pubsub)
-            except (RedisError, OSError, TimeoutError):
-                self._wait_before_judging()
-            finally:
-                self._is_listening.clear()
-                await close(pubsub)
-            await asyncio.sleep(_RECONNECT_AFTER_S)
+        """Listen on the channel of this worker until the connection breaks."""
+        pubsub = self._redis.pubsub()
+        # Redis-py logs nothing, and neither do we: the queue's client says that Redis is away.
+        try:
+            await pubsub.subscribe(self._channel(self._worker))
+            await subscription.wait_for_confirmation(pubsub, within_s=_SUBSCRIBE_TIMEOUT_S)
+            self._is_listening.set()
+            await self._read_messages(pubsub)
+        except (RedisError, OSError, TimeoutError):
+            self._wait_before_judging()
+        finally:
+            self._is_listening.clear()
+            await close(pubsub)
 
     async def _read_messages(self, pubsub: PubSub) -> None:
         """Hand each message on, until the connection breaks.

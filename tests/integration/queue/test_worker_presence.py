@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from imagegen.pool.slot_scripts import room_channel
 from imagegen.queue.worker_presence import WORKERS_KEY, PresenceTimes, WorkerPresence
@@ -181,6 +182,21 @@ async def test_a_message_on_its_channel_is_handed_on(redis: Redis) -> None:
         await redis.publish(room_channel("worker"), "gpu-1:8188")
 
         await until(lambda: worker.messages)
+    assert worker.messages == ["gpu-1:8188"]
+
+
+async def test_after_a_message_that_cannot_be_read_it_listens_again(redis: Redis) -> None:
+    worker = Worker(redis, "worker")
+    with capture_logs() as log:
+        async with worker.shown():
+            await worker.is_seen()
+
+            await redis.publish(room_channel("worker"), b"\xff")
+            await until(lambda: "a step failed" in [line["event"] for line in log])
+            await until(worker.presence._is_listening.is_set)
+            await redis.publish(room_channel("worker"), "gpu-1:8188")
+
+            await until(lambda: worker.messages)
     assert worker.messages == ["gpu-1:8188"]
 
 
