@@ -49,7 +49,7 @@ from imagegen.pool import membership
 from imagegen.pool.pool import Pool
 from imagegen.queue import connections, job_lease, shutdown
 from imagegen.queue.foreign_keys import warn_of_foreign_keys
-from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job, leave_unknown_jobs
+from imagegen.queue.job_lease import RecoveryTimes
 from imagegen.queue.outbox_relay import OutboxRelay
 from imagegen.queue.persona_reload import RELOAD_EVERY_S, RELOAD_PAUSE_S, PersonaReload
 from imagegen.queue.shutdown import GracefulShutdown
@@ -148,8 +148,7 @@ def worker_settings(
         graceful_shutdown.listen_for_signals()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
-        allow_two_runs_of_a_job()
-        leave_unknown_jobs()
+        job_lease.adapt_arq(recovery.lease_s)
         pages = _Pages(
             readiness=Readiness(lambda: graceful_shutdown.is_under_way),
             metrics=MetricsPage(metrics.registry),
@@ -227,7 +226,9 @@ def worker_settings(
                     delay_s=memory.GIVE_BACK_EVERY_S,
                 )
             )
-        await stack.enter_async_context(parts.keep_warm.running())
+        await stack.enter_async_context(
+            parts.keep_warm.running(is_stopping=lambda: graceful_shutdown.is_under_way)
+        )
         await _publish(
             settings,
             parts,

@@ -1,9 +1,8 @@
 """The lease of a job: a dead worker's job runs again within seconds.
 
-arq sets the time to live of a job's lock only once, to more than the job's timeout (an hour).
-Here the running job sets a short one and renews it. It also moves its score in the queue forward
-each time, so that no worker's poll looks at a job that runs. All scores are times of the Redis
-server.
+arq sets the time to live of a job's lock only once, to more than the job's timeout. Here it sets a
+short one, which the running job renews. The job also moves its score in the queue forward each
+time, so that no worker's poll looks at a job that runs. All scores are times of the Redis server.
 """
 
 import asyncio
@@ -24,11 +23,9 @@ from imagegen.queue.job_queue import JobQueue
 
 log = structlog.get_logger(__name__)
 
-# Longer than everything that a job waits for: a dead worker's jobs are found by the lease, not by
-# this timeout.
-JOB_TIMEOUT_S = 3600
-# The time to live that arq gives the lock when it takes a job, before the job has run a line.
-INITIAL_LOCK_S = JOB_TIMEOUT_S + 10
+# In effect no limit, but arq wants one: a year. A job may wait for hosts or for PostgreSQL as long as
+# they are away, and whatever else it does has a timeout of its own.
+JOB_TIMEOUT_S = 365 * 86_400
 # In effect no limit: the row counts its attempts, and arq counts every deploy as a try.
 MAX_TRIES = 1_000_000
 _PUT_OFF_S = 5.0
@@ -56,10 +53,8 @@ class RecoveryTimes:
     """How soon a job that no worker has any more is found; only tests use shorter times.
 
     Attributes:
-        lease_s: how long a job stays locked after its worker's last renewal. It is renewed three
-            times in this time.
-        unrenewed_s: a job whose lock still has arq's own time to live after this time died before
-            it could renew its lease.
+        lease_s: how long a job stays locked after its worker's last renewal, and after arq has
+            taken it. It is renewed three times in this time.
         silent_s: the relay only looks at requests to which nothing was written for this time.
             The hook enqueues right after its commit, and a running job writes to its row again
             and again, so a row that changed more recently needs no help.
@@ -68,7 +63,6 @@ class RecoveryTimes:
     """
 
     lease_s: float = 6.0
-    unrenewed_s: float = 3.0
     silent_s: float = 5.0
     relay_every_s: float = 2.5
     health_s: float = 5.0
@@ -108,7 +102,7 @@ async def free_jobs_of(queue: JobQueue, worker: str) -> int:
     """Free the jobs of a worker that has died, so that they run at once; return how many.
 
     They come before all others, since each of them may have a prompt on a host. A job that died
-    before it renewed its lease has a lock without a name, and is found by the relay.
+    before it renewed its lease has a lock without a name, and is free when its lease has ended.
 
     Raises:
         RedisError: Redis cannot be used.
@@ -122,24 +116,22 @@ async def free_jobs_of(queue: JobQueue, worker: str) -> int:
     return freed
 
 
-def allow_two_runs_of_a_job() -> None:
-    """Let one worker run the same job twice at a time; call it in the task that polls.
+def adapt_arq(lease_s: float) -> None:
+    """Let arq's worker take and leave jobs as leases need it; call it in the task that polls.
 
-    A worker that was paused for longer than a lease finds its own jobs unlocked when it wakes, and
-    takes them again. The claim decides which of the two runs may write. But arq keeps the tasks of
-    its jobs in a dict by job id: when the second run ends, its entry is gone already, and arq would
-    call that a failure and drop the job, even where the job asked for a retry.
+    It may run the same job twice at a time, locks a job that it takes for one lease, and leaves jobs
+    of functions that only a newer worker has in the queue.
     """
     worker = _polling_worker()
+    # A worker that was paused for longer than a lease finds its own jobs unlocked when it wakes, and
+    # takes them again. The claim decides which of the two runs may write. But arq keeps the tasks of
+    # its jobs in a dict by job id: when the second run ends, its entry is gone already, and arq would
+    # call that a failure and drop the job, even where the job asked for a retry.
     worker.job_tasks = _JobTasks(worker.job_tasks)
-
-
-def leave_unknown_jobs() -> None:
-    """Leave jobs of functions that only a newer worker has in the queue; call it as the above.
-
-    arq deletes such a job. Here it is put off again and again until a newer worker takes it.
-    """
-    worker = _polling_worker()
+    # arq's own lock is longer than `JOB_TIMEOUT_S`, and a job whose worker dies before its first
+    # renewal would stay locked for so long.
+    worker.in_progress_timeout_s = lease_s
+    # arq deletes such a job. Here it is put off again and again until a newer worker takes it.
     worker.functions = _Functions(worker.functions)
 
 

@@ -13,12 +13,13 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import structlog
 from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix
 from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError, WatchError
 
@@ -38,7 +39,8 @@ POLL_EVERY_S = 0.8
 # The same while nobody could tell, and after a poll that has handed out jobs: arq may have found
 # them locked, by a lease that ends a moment later.
 _POLL_SOON_S = 0.05
-# How many jobs are read beyond those that may start: some at the head may be locked.
+# How many jobs are read beyond those that may start: some at the head may be locked, by a worker
+# that has just taken them, or that died before it could move them out of the way.
 _READ_MORE = 100
 
 
@@ -140,7 +142,8 @@ class JobQueue(ArqRedis):
         now_ms = self._clock.now_ms()
         due = [job_id for job_id, score in entries if score <= now_ms]
         self._is_full = len(due) > room
-        jobs = self._limit(due[:room])
+        free = await self._unlocked(due) if self._is_full and room else due
+        jobs = self._limit(free[:room])
         if jobs:
             self._wait_s = _POLL_SOON_S
         elif len(due) < len(entries):
@@ -167,6 +170,12 @@ class JobQueue(ArqRedis):
             (seconds, microseconds), entries = await pipe.execute()
         self._clock.set(seconds + microseconds / 1e6)
         return entries
+
+    async def _unlocked(self, job_ids: Sequence[bytes]) -> list[bytes]:
+        """Return those of the jobs that no worker runs; arq asks again when it takes one."""
+        prefix = in_progress_key_prefix.encode()
+        locks = await self.mget([prefix + job_id for job_id in job_ids])
+        return [job_id for job_id, lock in zip(job_ids, locks, strict=True) if lock is None]
 
     async def _wait(self) -> None:
         wait_s = self._wait_s if self.is_told else _least(self._wait_s, _POLL_SOON_S)

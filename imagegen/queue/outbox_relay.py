@@ -30,9 +30,8 @@ log = structlog.get_logger(__name__)
 # step goes on behind them.
 _PAGE_SIZE = 1000
 _PAGES = 2
-# What PTTL answers for a key that does not exist, and for one that never expires.
+# What PTTL answers for a key that does not exist; for one that never expires, -1.
 _NO_KEY = -2
-_NO_EXPIRY = -1
 # A difference between clocks that is not worth a correction.
 _TOLERANCE_MS = 1000
 
@@ -59,14 +58,10 @@ class QueueTrace:
     def is_running(self, times: RecoveryTimes) -> bool:
         """Return whether a worker may be running the job.
 
-        A running job renews its lock for the time of a lease. A longer lock was set by arq a moment
-        ago, or its worker died before the job could renew it. arq sets none that is longer than
-        `INITIAL_LOCK_S`, unless the clock of Redis was set back since.
+        A job is locked for one lease, and again and again while it runs. No worker sets a longer
+        lock, but the clock of Redis may have been set back since.
         """
-        if self.lock_ms in (_NO_KEY, _NO_EXPIRY):
-            return False
-        lock_age_ms = job_lease.INITIAL_LOCK_S * 1000 - self.lock_ms
-        return self.lock_ms <= times.lease_s * 1000 or 0 <= lock_age_ms <= times.unrenewed_s * 1000
+        return 0 <= self.lock_ms <= times.lease_s * 1000
 
     @property
     def is_lost(self) -> bool:

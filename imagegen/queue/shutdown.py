@@ -6,8 +6,8 @@ period. A second signal ends the grace period, a third one ends the process.
 
 arq's own signal handlers cannot do this. They cancel a job even while arq records its end, and the
 worker then ends with a traceback. They cancel the polling task only once, which Python 3.11 may
-lose, and wherever that task is, even where it has just locked a job for an hour. And they wait for
-Redis, without end if it is away.
+lose, and wherever that task is, even where it has just locked a job. And they wait for Redis,
+without end if it is away.
 """
 
 import asyncio

@@ -22,7 +22,7 @@ WITHIN_S = 10.0
 @pytest.mark.parametrize(
     "place",
     [
-        "imagegen/pipeline/make_image.py:make_image",  # locked by arq for an hour, and not by us
+        "imagegen/pipeline/make_image.py:make_image",  # locked by arq, and not by us yet
         "imagegen/queue/job_lease.py:_renew",  # about to renew it for the first time
         "imagegen/comfy/execution.py:PromptExecution.run",
         "imagegen/pipeline/make_image.py:_retry_delay_s",  # about to ask arq for a retry

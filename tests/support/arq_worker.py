@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
-from arq.typing import WorkerCoroutine
+from arq.typing import StartupShutdown, WorkerCoroutine
 from arq.worker import Worker, func
 
 from chatflow_hook.queue import JOB, QUEUE, add_enqueue, dumps, loads
@@ -44,7 +44,9 @@ async def started_jobs(redis: RedisPlace) -> set[str]:
 
 
 @asynccontextmanager
-async def polling(queue: JobQueue, job: WorkerCoroutine) -> AsyncIterator[None]:
+async def polling(
+    queue: JobQueue, job: WorkerCoroutine, *, on_startup: StartupShutdown | None = None
+) -> AsyncIterator[None]:
     """Let arq's worker poll the queue while the block runs; wait for its jobs, and close the queue."""
     worker = Worker(
         [func(job, name=JOB, keep_result=0)],
@@ -52,6 +54,7 @@ async def polling(queue: JobQueue, job: WorkerCoroutine) -> AsyncIterator[None]:
         redis_pool=queue,
         handle_signals=False,
         keep_result=0,
+        on_startup=on_startup,
         poll_delay=0.01,
         max_jobs=5000,
         queue_read_limit=5000,

@@ -5,7 +5,7 @@ from typing import Any
 from imagegen import worker
 from imagegen.queue.job_lease import RecoveryTimes
 
-TIMES = RecoveryTimes(lease_s=2.0, unrenewed_s=1.0, silent_s=1.0, relay_every_s=0.5, health_s=1.0)
+TIMES = RecoveryTimes(lease_s=2.0, silent_s=1.0, relay_every_s=0.5, health_s=1.0)
 
 
 def __getattr__(name: str) -> Any:

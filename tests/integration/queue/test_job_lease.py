@@ -4,17 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 import structlog
+from arq.constants import in_progress_key_prefix
 from arq.worker import Retry
 
-from chatflow_hook.queue import QUEUE
+from chatflow_hook.queue import QUEUE, add_enqueue
 from imagegen.queue import connections, job_lease
 from imagegen.queue.job_queue import JobQueue
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations
+from tests.support.arq_worker import polling
 from tests.support.patience import PATIENCE_S
 from tests.support.worker_log import worker_log
 
@@ -121,6 +125,26 @@ async def closing_connections(url: str) -> AsyncIterator[asyncio.Queue[None]]:
 
     async with await asyncio.start_server(close, "127.0.0.1", urlsplit(url).port):
         yield connected
+
+
+async def test_a_job_that_arq_has_just_taken_is_locked_for_one_lease(redis_url: str) -> None:
+    settings = conversations.hook_settings("postgresql://unused/db", redis_url)
+    queue = connections.job_queue(settings.redis, db=3)
+    locks_ms: asyncio.Queue[int] = asyncio.Queue()
+
+    async def note_lock(ctx: dict[Any, Any], *_: Any) -> None:
+        locks_ms.put_nowait(await queue.pttl(in_progress_key_prefix + ctx["job_id"]))
+
+    async def on_startup(ctx: dict[Any, Any]) -> None:  # noqa: ARG001 (arq's)
+        job_lease.adapt_arq(LEASE_S)
+
+    async with queue.pipeline() as pipe:
+        add_enqueue(pipe, UUID(int=1), due_ms=await queue.now_ms())
+        await pipe.execute()
+    async with polling(queue, note_lock, on_startup=on_startup), asyncio.timeout(PATIENCE_S):
+        lock_ms = await locks_ms.get()
+
+    assert 0 < lock_ms <= LEASE_S * 1000
 
 
 async def test_the_jobs_of_a_dead_worker_are_free_at_once_and_come_first(redis_url: str) -> None:

@@ -117,6 +117,22 @@ async def test_it_wakes_each_of_two_workers(place: RedisPlace) -> None:
         assert await ring(place) == await other.next_started()
 
 
+async def test_a_job_behind_locked_ones_is_started_though_there_is_room_for_one_only(
+    place: RedisPlace,
+) -> None:
+    async with worker(place, poll_every_s=POLL_EVERY_S) as jobs:
+        jobs.queue.limit_running(lambda: 0, lambda: 0)
+        await polled(jobs.queue)
+        locked = [await enqueue_silently(jobs.queue, in_ms=-1000) for _ in range(3)]
+        for request_id in locked:
+            await jobs.queue.set(f"arq:in-progress:{request_id}", b"1")
+        behind = await enqueue_silently(jobs.queue)
+
+        jobs.queue.limit_running(lambda: 0, lambda: 1)
+
+        assert await jobs.next_started() == behind
+
+
 async def test_a_job_that_is_due_later_is_started_when_it_is_due(place: RedisPlace) -> None:
     async with worker(place, poll_every_s=_HOUR_S) as jobs:
         later = await enqueue_silently(jobs.queue, in_ms=300)
