@@ -90,7 +90,7 @@ _NOTIFY_AFTER_S = 60.0
 class WorkerParts:
     """Everything of one worker: what its jobs share, and its periodic tasks.
 
-    `results` is the Redis client for live state.
+    `results_redis` is the Redis client for live state.
     """
 
     context: JobContext

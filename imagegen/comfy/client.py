@@ -116,7 +116,9 @@ class HostClient:
             ValueError: the answer holds no node classes.
         """
         definitions = await self._http.get("/object_info")
-        # Up to a megabyte: read in a thread, since the event loop must keep reading websockets.
+        # In a thread, since the event loop must keep reading websockets: a host may list thousands
+        # of files. To parse its JSON there as well would help nobody, as json holds the interpreter's
+        # lock meanwhile.
         return await asyncio.to_thread(HostCapabilities.read, definitions)
 
     async def resources(self) -> HostResources:

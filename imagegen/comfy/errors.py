@@ -3,7 +3,7 @@
 Unavailable
 ├── HostLost            the host does not answer
 │   └── WebSocketLost   only its websocket is closed (websocket.py)
-├── HostBusy            the prompt waits too long in the host's queue
+├── HostBusy            the prompt gave up its place in the host's queue
 ├── HostLacks           this host lacks a model file or a node class
 ├── HostRemoved         an operator took the host away while the prompt ran
 ├── PromptLost          the host answers and does not have the prompt

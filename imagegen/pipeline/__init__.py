@@ -3,7 +3,7 @@
 - `make_image.py`: the arq job, from the claim of a request to its end
 - `context.py`: what all jobs of a worker share
 - `stages.py`: measures and traces the stages of a request
-- `quarantine.py`: runs requests under which workers died one at a time
+- `quarantine.py`: runs requests under which workers died in groups
 - `content_policy.py`: what may be drawn for a request, and how it is delivered
 - `turn_reader.py`: reads what the hook has noted, and remembers who said to be under 18
 - `image_spec.py`: what is drawn: the screened prompt, its rating and the seed

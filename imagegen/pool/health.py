@@ -66,10 +66,6 @@ class Health:
             return slots
         return 0 if self.is_resting else 1
 
-    def is_due(self, now: float) -> bool:
-        """Whether the host has rested long enough to be probed."""
-        return self.is_resting and now >= self.rests_until
-
 
 def after_draw() -> Health:
     """Return the health of a host that has just drawn an image."""

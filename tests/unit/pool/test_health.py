@@ -19,8 +19,7 @@ def test_one_lost_draw_makes_a_suspect_that_rests_for_a_second() -> None:
 
     assert lost.condition is Condition.SUSPECT
     assert lost.usable_slots(2) == 0
-    assert not lost.is_due(100.9)
-    assert lost.is_due(101)
+    assert (lost.is_resting, lost.rests_until) == (True, 101)
 
 
 def test_a_second_prompt_of_the_same_outage_changes_nothing() -> None:
