@@ -67,7 +67,10 @@ class Bot:
             await asyncio.gather(*dialog_tasks)
 
     async def ask_in_all_dialogs(self, messages: int) -> dict[int, UUID | None]:
-        """Let people write in all dialogs until a picture is due, at most so many messages each.
+        """Let people write in all dialogs until a picture is due.
+
+        At most so many messages are needed in each. Twice as many may be written, since a turn finds
+        no time on a machine that stands still for a second, and is not counted then.
 
         Returns the request of each dialog, None if none became due.
         """
@@ -75,7 +78,7 @@ class Bot:
         return dict(zip(self._numbers, requests, strict=True))
 
     async def _ask(self, dialog_id: int, messages: int) -> UUID | None:
-        for _ in range(messages):
+        for _ in range(2 * messages):
             request = await self._write(self._next_turn(dialog_id))
             if request is not None:
                 return request.id
