@@ -17,6 +17,7 @@ from chatflow_hook import Picture
 from chatflow_hook.tables import Dialog, ImageRequest, State
 from imagegen import resources
 from imagegen.db.tables import Delivery
+from imagegen.pipeline import generate
 from imagegen.requests.claim import ClaimLost
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
@@ -282,8 +283,9 @@ async def test_the_watermark_never_moves_back_nor_beyond_the_count(
 
 
 async def test_the_job_of_a_request_that_was_cancelled_waits_no_longer_for_a_slot(
-    products: ProductFactory, sessions: Sessions
+    products: ProductFactory, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(generate, "_MARK_WAITING_EVERY_S", 0.2)
     gate = StepGate()
     with capture_logs() as log:
         async with products.start(sleep=gate.sleep, comfyui_slots_per_host=1) as product:
