@@ -6,6 +6,7 @@ the calls of both processes were done.
 
 import os
 import sys
+import warnings
 
 from chatflow_hook.sync import ChatFlowHook
 
@@ -13,6 +14,8 @@ from chatflow_hook.sync import ChatFlowHook
 def main() -> int:
     hook = ChatFlowHook.from_env()
     hook.confirm_age(1)
+    # Python 3.12 and newer warn of a fork beside threads, which gunicorn and Celery do all the same.
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
     child = os.fork()
     if child == 0:
         hook.confirm_age(2)
