@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 from aiogram import BaseMiddleware, Bot, F, Router
-from aiogram.exceptions import TelegramAPIError
+from aiogram.exceptions import AiogramError
 from aiogram.filters import Command
 from aiogram.types import BotCommand, Message, TelegramObject
 
@@ -134,7 +134,8 @@ class TurnMiddleware(BaseMiddleware):
         # Also where the bot is stopped: better asked twice than never.
         except BaseException as error:
             await asyncio.shield(self._not_asked(turn.user_id))
-            if not isinstance(error, TelegramAPIError):
+            # A proxy's page instead of an answer is no TelegramAPIError.
+            if not isinstance(error, AiogramError):
                 raise
             log.warning("age not asked", error=type(error).__name__)
 
@@ -189,7 +190,7 @@ async def announce_commands(bot: Bot, texts: BotTexts | None = None) -> None:
     """Show the router's commands in the menu of the chat, in each language.
 
     Raises:
-        TelegramAPIError: Telegram could not be asked, or refused.
+        AiogramError: Telegram could not be asked, or refused.
     """
     texts = texts or BotTexts()
     for language in (*texts.languages, None):

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from aiogram import Bot
 from aiogram.enums import ChatAction
-from aiogram.exceptions import TelegramAPIError, TelegramRetryAfter
+from aiogram.exceptions import AiogramError, TelegramRetryAfter
 from aiogram.filters import CommandObject
 from aiogram.types import (
     CallbackQuery,
@@ -81,7 +81,7 @@ class Handlers:
             # Entities count only without the bot's own parse mode.
             await message.answer(limited.text, entities=entities, parse_mode=None)
             return
-        with suppress(TelegramAPIError):  # the worker goes on showing it
+        with suppress(AiogramError):  # the worker goes on showing it
             await _bot(message).send_chat_action(
                 message.chat.id,
                 ChatAction.UPLOAD_PHOTO,
@@ -121,7 +121,7 @@ class Handlers:
             return
         await _answer(query, answer.text, show_alert=answer.show_alert)
         if answer.deletes_message and isinstance(query.message, Message):
-            with suppress(TelegramAPIError):  # too old: the worker leaves a placeholder
+            with suppress(AiogramError):  # too old: the worker leaves a placeholder
                 await query.message.delete()
 
     async def cancel(self, query: CallbackQuery) -> None:
@@ -196,7 +196,9 @@ class Handlers:
             if self.on_forget is not None:
                 await self.on_forget(user_id)
             await self._replace(query, "forgotten", language)
-        finally:  # nothing is known of these photos any more, so a second press would miss them
+        # Also where the bot is stopped, which then waits for it: nothing is known of these photos any
+        # more, so a second press would miss them.
+        finally:
             await _delete_photos(_bot(query), forgotten.photos)
 
     async def _cancelled(self, request_id: str) -> bool:
@@ -232,7 +234,7 @@ async def _answer(
     query: CallbackQuery, text: str | None = None, *, show_alert: bool | None = None
 ) -> None:
     """Answer a press, which Telegram refuses some minutes later: what the press did is done."""
-    with suppress(TelegramAPIError):
+    with suppress(AiogramError):
         await query.answer(text, show_alert=show_alert)
 
 
@@ -241,7 +243,7 @@ async def _edit(
 ) -> None:
     """Put another text into the message with the pressed button, without markup of the bot's own."""
     if isinstance(query.message, Message):
-        with suppress(TelegramAPIError):  # deleted meanwhile, or too old to be edited
+        with suppress(AiogramError):  # deleted meanwhile, or too old to be edited
             await query.message.edit_text(text, reply_markup=keyboard, parse_mode=None)
 
 
@@ -254,7 +256,7 @@ async def _delete_photos(bot: Bot, photos: Collection[SentPhoto]) -> None:
             except TelegramRetryAfter as error:
                 await asyncio.sleep(error.retry_after)
                 continue
-            except TelegramAPIError as error:
+            except AiogramError as error:
                 log.info("photo not deleted", error=type(error).__name__)
             break
 
