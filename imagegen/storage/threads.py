@@ -18,8 +18,8 @@ class StoreThreads:
     A call that takes longer than `timeout_s`, or is cancelled, goes on in its thread, since no thread
     can be stopped. It keeps its place among eight, so that threads do not pile up. While one takes
     longer than `timeout_s`, further calls fail at once, so that no picture waits for a directory
-    that is known to hang. `are_daemons`: a call that hangs does not keep the
-    process from ending; not for a library that may not be interrupted then.
+    that is known to hang. `are_daemons`: a call that hangs does not keep the process from ending; not
+    for a library that may not be interrupted then.
     """
 
     def __init__(self, *, timeout_s: float, are_daemons: bool) -> None:
@@ -41,6 +41,7 @@ class StoreThreads:
         call: Future[ResultT] | None = None
         try:
             async with asyncio.timeout_at(ends_at):
+                self._expect_no_late_call()  # those that are late may have all places
                 await self._free.acquire()
                 call = self._start_in_place(work)
                 return await asyncio.shield(self._freeing_place(call))

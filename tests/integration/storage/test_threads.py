@@ -69,6 +69,18 @@ async def test_a_store_that_hangs_is_unavailable_until_it_goes_on(
     assert await store.get(image.name) == PICTURE.data
 
 
+async def test_calls_that_are_late_in_all_places_let_further_calls_fail_at_once(fifo: Path) -> None:
+    threads = StoreThreads(timeout_s=0.2, are_daemons=True)
+    calls = [threads.call(fifo.read_bytes) for _ in range(8)]
+
+    late = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert list(map(type, late)) == [TimeoutError] * 8
+    assert len(store_threads()) == 8
+    with pytest.raises(TimeoutError):
+        threads.call(fifo.exists).send(None)  # without a wait
+
+
 async def test_calls_that_hang_hold_up_no_other_work(tmp_path: Path, fifo: Path) -> None:
     store = FilesystemImageStore(tmp_path)
     calls = [asyncio.create_task(store.get(NAME), name="get") for _ in range(60)]
