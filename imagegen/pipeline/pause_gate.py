@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 
+from chatflow_hook.tables import State
 from imagegen.errors import Unavailable
 from imagegen.pool.host import SlotLease
 from imagegen.queue.job_lease import MAX_DEFERRAL_S
@@ -90,13 +91,13 @@ class PauseGate:
         """Return if the picture of a request is still wanted.
 
         Raises:
-            PausedTooLong: the request is too old, and was paused until now.
+            PausedTooLong: the request is too old, and was kept in the queue by a pause until now.
             TooLate: it is too old.
         """
         try:
             request.time_left_s(self._max_age_s)
         except TooLate as error:
-            pause = None if request.drawn else self._pause_of(request)
+            pause = self._pause_of(request) if request.state is State.QUEUED else None
             if pause is None:
                 raise
             raise PausedTooLong(f"{pause.sentence}, and {error.sentence}") from None

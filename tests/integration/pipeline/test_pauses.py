@@ -2,19 +2,28 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import periodic
 from imagegen.pipeline.pause_gate import PauseGate
+from imagegen.requests.claim import ClaimedRequest, TooLate
 from imagegen.requests.pauses import Pauses, PauseScope
-from tests.support import conversations
+from imagegen.requests.repository import RequestRepository
+from tests.support import conversations, request_steps
+from tests.support.aged_rows import SAID, AgedData
 from tests.support.conversations import Sessions
 from tests.support.patience import PATIENCE_S
 from tests.support.product import ProductFactory
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 async def until_logged(log: list[Any], event: str, **fields: object) -> None:
@@ -69,6 +78,38 @@ async def test_a_paused_kind_expires_and_what_is_drawn_is_delivered(
 
     assert (ended.state, ended.error_code) == (State.EXPIRED, "paused_too_long")
     assert (await row(sessions, late)).attempts == 0
+
+
+async def test_what_no_pause_has_kept_in_the_queue_ends_as_too_old(
+    engine: AsyncEngine, sessions: Sessions, tmp_path: Path
+) -> None:
+    await conversations.put_dialog(sessions)
+    data, pauses = AgedData(engine, tmp_path), Pauses(engine)
+    await pauses.pause(PauseScope.PERSONA, "lina")
+    gate = PauseGate(pauses, max_age_s=60)
+    await gate.step()
+    old: dict[str, Any] = {
+        "kind": "asked",
+        "persona": "lina",
+        "queued_at": LONG_AGO,
+        "conversation": SAID,
+    }
+    queued = await data.row(State.QUEUED, **old)
+    drawing = await data.row(State.DRAWING, host="gpu-1", prompt_id=uuid4(), draw=1, **old)
+    requests = RequestRepository(engine)
+
+    ends = {
+        request_id: await _end_by_age(gate, await request_steps.claimed(requests, request_id))
+        for request_id in (queued, drawing)
+    }
+
+    assert ends == {queued: "paused_too_long", drawing: "too_old"}
+
+
+async def _end_by_age(gate: PauseGate, request: ClaimedRequest) -> str:
+    with pytest.raises(TooLate) as ended:
+        gate.check_age(request)
+    return ended.value.code
 
 
 async def test_a_request_that_waits_for_a_slot_when_its_persona_is_paused_is_not_drawn(

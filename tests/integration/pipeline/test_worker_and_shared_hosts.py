@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from chatflow_hook.tables import State
 from imagegen.comfy.address import HostAddress
 from imagegen.sandbox.comfyui import SandboxComfyUI
@@ -16,7 +18,7 @@ from tests.support.product import ProductFactory
 from tests.support.prompt_execution import MS
 
 LONG_S = 60.0
-MAX_AGE_S = 6.0
+MAX_AGE_S = 8.0
 
 
 @asynccontextmanager
@@ -81,6 +83,7 @@ async def test_a_prompt_that_grows_too_old_on_its_way_to_a_free_host_leaves_that
     products: ProductFactory,
 ) -> None:
     async with AsyncExitStack() as stack:
+        log = stack.enter_context(capture_logs())
         product = await stack.enter_async_context(
             products.start(
                 hosts=2, works=False, comfyui_slots_per_host=1, request_max_age=MAX_AGE_S
@@ -115,6 +118,7 @@ async def test_a_prompt_that_grows_too_old_on_its_way_to_a_free_host_leaves_that
 
         picture = await product.picture(dialog_id=2, chat_id=2)
 
+    assert "prompt moves to another host" in [line["event"] for line in log]
     assert (ended.state, ended.error_code) == (State.EXPIRED, "too_old")
     assert picture.state is State.DELIVERED
     assert len(free.drawn) == 1
