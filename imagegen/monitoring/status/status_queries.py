@@ -214,7 +214,8 @@ class StatusQueries:
 
 # Above safe the page shows nothing, whoever looks.
 _MAY_BE_SHOWN = (
-    ImageRequest.state == State.DELIVERED,
+    # One that was called off may have arrived, and be reported.
+    (ImageRequest.state == State.DELIVERED) | ImageRequest.reported_at.is_not(None),
     ImageRequest.drawn_rating == Rating.SAFE,
     ImageRequest.image.is_not(None),
     # What its user has taken out of the chat is nobody else's to see, unless it was reported.

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chatflow_hook import Request
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.requests.pauses import Pauses, PauseScope
-from tests.support import status_visit
+from tests.support import conversations, status_visit
 from tests.support.conversations import Sessions
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
@@ -164,6 +164,7 @@ async def test_pictures_are_shown_at_safe_only_and_to_those_who_have_signed_in(
         request = await product.ask()
         await product.hook.wait(request, timeout=PATIENCE_S)
         address = f"pictures/{request.id}"
+        name = (await conversations.row(sessions, request.id)).image
 
         parts = await visit.until(lambda parts: parts["pictures"])
         status, kind, data = await visit.get(address)
@@ -178,7 +179,10 @@ async def test_pictures_are_shown_at_safe_only_and_to_those_who_have_signed_in(
         ):
             await _change(sessions, request, **change)
             refused.append([(await visit.get(address + end))[0] for end in ("", "?blurred")])
-        await _change(sessions, request, drawn_rating="suggestive", reported_at=func.now())
+        cancelled = {"state": "cancelled", "image": name, "reported_at": func.now()}
+        await _change(sessions, request, **cancelled)
+        reported = (await visit.get(address))[0]
+        await _change(sessions, request, state="delivered", drawn_rating="suggestive")
         later = await visit.until(lambda parts: parts["reported"])
 
     assert [each["id"] for each in parts["pictures"]] == [str(request.id)]
@@ -188,6 +192,7 @@ async def test_pictures_are_shown_at_safe_only_and_to_those_who_have_signed_in(
     assert without_login == 401
     # A blurred picture that was made before is kept under its name, but is not shown any more.
     assert refused == [[404, 404]] * 3
+    assert reported == 200
     assert [each["has_picture"] for each in later["reported"]] == [False]
     assert later["pictures"] == []
 
