@@ -1,10 +1,11 @@
 """What a bot says by itself about its pictures: one text for each key and language."""
 
 import hashlib
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+
+from chatflow_hook.messages import is_language_code
 
 _SHIPPED = Path(__file__).with_name("bot_texts.toml")
 _DEFAULT_LANGUAGE = "en"
@@ -66,7 +67,7 @@ class BotTexts:
 
 def _check(language: object, texts: object, keys: Mapping[str, str]) -> None:
     """Check a bot's own texts when it starts: in a chat nobody could mend them."""
-    if not isinstance(language, str) or not re.fullmatch(r"[a-z]{2,3}", language):
+    if not isinstance(language, str) or not is_language_code(language):
         raise ValueError(f"[{language}] is no language: a code such as 'de' was expected")
     if not isinstance(texts, Mapping):
         raise ValueError(f"[{language}] holds no texts by key")  # noqa: TRY004 (one error for all)

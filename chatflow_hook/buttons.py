@@ -113,7 +113,7 @@ class Press:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pressed:
+class PressResult:
     """What became of a press. `varied` is the answer to who wanted another picture, else None."""
 
     answer: ButtonAnswer
@@ -125,7 +125,7 @@ def is_ours(data: str) -> bool:
     return _PREFIX.match(data) is not None
 
 
-def parsed(data: str) -> tuple[Button, UUID] | None:
+def parse_data(data: str) -> tuple[Button, UUID] | None:
     """Return which button was pressed under the picture of which request; None if it is unknown."""
     parts = _DATA.fullmatch(data)
     if parts is None or parts[1] not in set(Button):
@@ -140,7 +140,7 @@ class Buttons:
         self._manual_requests = manual_requests
         self._messages = messages
 
-    async def press(self, connection: AsyncConnection, press: Press) -> Pressed:
+    async def press(self, connection: AsyncConnection, press: Press) -> PressResult:
         """Do what a button says, or answer why not; does not commit.
 
         Another picture, the file and hiding are for the user whose picture it is, whose share pays.
@@ -149,14 +149,14 @@ class Buttons:
         Raises:
             PhotoOnItsWay: the photo is in the chat already, and its row does not know it yet.
         """
-        if (button_and_picture := parsed(press.data)) is None:
-            return Pressed(answer=self.refusal("button_unknown", press.language))
+        if (button_and_picture := parse_data(press.data)) is None:
+            return PressResult(answer=self.refusal("button_unknown", press.language))
         button, request_id = button_and_picture
         picture = await _locked(connection, request_id)
         if (why_not := _why_not(picture, button, press)) is not None:
-            return Pressed(answer=self.refusal(why_not, press.language))
+            return PressResult(answer=self.refusal(why_not, press.language))
         if picture.reported_at is not None:
-            return Pressed(answer=self._done("button_reported", press, deletes_message=True))
+            return PressResult(answer=self._done("button_reported", press, deletes_message=True))
         match button:
             case Button.ANOTHER:
                 return await self._another(connection, picture, press)
@@ -168,16 +168,18 @@ class Buttons:
             case Button.REPORT:
                 await _hide(connection, picture, reported_by=press.user_id)
                 answer = self._done("button_reported", press, deletes_message=True)
-        return Pressed(answer=answer)
+        return PressResult(answer=answer)
 
     def refusal(self, key: str, language: str | None) -> ButtonAnswer:
         """Return the answer to a press that cannot be carried out, by the key of its sentence."""
         return _refusal(self._messages.text(key, language=language))
 
-    async def _another(self, connection: AsyncConnection, picture: Any, press: Press) -> Pressed:
+    async def _another(
+        self, connection: AsyncConnection, picture: Any, press: Press
+    ) -> PressResult:
         pressed = await _pressed_on(connection, picture.id, Kind.VARIATION)
         if _is_known(press, pressed) or any(row.state in OPEN for row in pressed):
-            return Pressed(answer=self._done("button_another", press))
+            return PressResult(answer=self._done("button_another", press))
         try:
             varied = await self._manual_requests.vary(
                 connection,
@@ -187,14 +189,14 @@ class Buttons:
                 press_id=press.press_id,
             )
         except NothingToVary:
-            return Pressed(answer=self.refusal("button_words_gone", press.language))
+            return PressResult(answer=self.refusal("button_words_gone", press.language))
         if isinstance(varied, Limited):
             notice = limited_notice(
                 varied, self._messages, language=press.language, zone=press.zone
             )
-            return Pressed(answer=_refusal(notice), varied=varied)
+            return PressResult(answer=_refusal(notice), varied=varied)
         answer = self._done("button_another", press, request=varied)
-        return Pressed(answer=answer, varied=varied)
+        return PressResult(answer=answer, varied=varied)
 
     async def _file(self, connection: AsyncConnection, picture: Any, press: Press) -> ButtonAnswer:
         pressed = await _pressed_on(connection, picture.id, Kind.FILE)

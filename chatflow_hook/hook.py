@@ -185,8 +185,8 @@ class ChatFlowHook:
         """Return the picture when its request has ended, or after `timeout` seconds as it is then.
 
         `request` is the request, its id, or what is in the chat: its photo, its status message or
-        its draft, the latter two while it is open at the first look. `Picture.state` tells how it
-        ended. A `timeout` of 0 or less looks once and returns. For callers that want the picture
+        its draft, the latter two while it is open at the first look. `Picture.state` tells whether it
+        has ended, and how. A `timeout` of 0 or less looks once and returns. For callers that want the picture
         themselves, such as an HTTP API; in a chat the worker sends it. Several callers may wait for
         one request; a cancelled wait changes nothing.
 

@@ -95,7 +95,7 @@ def _read(file: Path) -> dict[str, dict[str, str]]:
     except ValueError as error:  # of TOML, or of UTF-8
         raise ValueError(f"{file} is no TOML file: {error}") from None
     for language, sentences in languages.items():
-        if not re.fullmatch(r"[a-z]{2,3}", language.lower()):
+        if not is_language_code(language.lower()):
             raise ValueError(
                 f"{file}: [{language}] is no language: a code of two or three letters such as 'de'"
                 " was expected, without a region"
@@ -103,6 +103,11 @@ def _read(file: Path) -> dict[str, dict[str, str]]:
         if not isinstance(sentences, dict) or not all(map(_is_sentence, sentences.values())):
             raise ValueError(f"{file}: [{language}] has to be a table of sentences")
     return {language.lower(): sentences for language, sentences in languages.items()}
+
+
+def is_language_code(text: str) -> bool:
+    """Return whether a text is a language's code of two or three small letters, without a region."""
+    return re.fullmatch(r"[a-z]{2,3}", text) is not None
 
 
 def _is_sentence(value: Any) -> bool:

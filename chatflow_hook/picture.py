@@ -27,9 +27,9 @@ class Picture:
     `width` and `height`, in pixels, are None until it is drawn, and `seed` until drawing begins.
     `url` is None until it is delivered, where nothing serves the image, and for a picture above safe
     whose user has no confirmed age any more. `telegram_message_id` is that of the photo in the chat,
-    None until it is delivered and without a chat. `summary` says
-    in one line of English what a delivered picture shows, without a word of the conversation; None
-    if that is not kept.
+    None as long as none has arrived and without a chat; a picture that arrived although it was
+    cancelled has one too. `summary` says in one line of English what a delivered picture shows,
+    without a word of the conversation; None if that is not kept.
     """
 
     state: State

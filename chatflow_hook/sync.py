@@ -131,8 +131,8 @@ class SyncChatFlowHook:
         It blocks: run it in a thread of its own, or as a program such as a management command of
         Django. `callback` is called in other threads, up to 10 at the same time. One that takes
         longer than 30 s goes on, since a thread cannot be stopped, and its end is told again when
-        it has returned, after a minute or later. An exception in the waiting thread, such as KeyboardInterrupt, ends it too; it
-        returns when the callbacks that still run have returned.
+        it has returned, after a minute or later. An exception in the waiting thread, such as
+        KeyboardInterrupt, ends it too; it returns when the callbacks that still run have returned.
         """
         running: set[UUID] = set()
         # Not the threads of asyncio's own executor, in which the hook looks up host names.

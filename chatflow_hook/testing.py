@@ -328,7 +328,7 @@ class InMemoryHook(ChatFlowHook):
             return None
         if self.is_database_down:
             return _answer("button_later", language, is_refusal=True)
-        if (button_and_picture := buttons.parsed(data)) is None:
+        if (button_and_picture := buttons.parse_data(data)) is None:
             return _answer("button_unknown", language, is_refusal=True)
         button, request_id = button_and_picture
         picture = self._requests.get(request_id)
