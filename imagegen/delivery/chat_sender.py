@@ -22,8 +22,8 @@ _WHY_LATER = "a picture comes first, or Telegram's limits leave no room"
 class ChatSender:
     """Sends pictures and texts of this worker, below Telegram's limits and outside of its pauses.
 
-    A picture is sent once `wait_s` has reserved its place. A text or an edit is sent at once or raises ToldLater:
-    there is no queue of texts, since a few seconds later there is something newer to tell.
+    A picture is sent once `wait_s` has reserved its place. A text or an edit is sent at once or raises
+    ToldLater: there is no queue of texts, since a few seconds later there is something newer to tell.
     """
 
     def __init__(

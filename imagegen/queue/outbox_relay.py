@@ -58,8 +58,9 @@ class QueueTrace:
     def is_running(self, times: RecoveryTimes) -> bool:
         """Return whether a worker may be running the job.
 
-        A job is locked for one lease, and again and again while it runs. No worker sets a longer
-        lock, but the clock of Redis may have been set back since.
+        A job is locked for one lease, and again and again while it runs. No worker of this version
+        sets a longer lock; one of an older version does for a moment, and if that lock is taken off,
+        the claim decides between two runs. The clock of Redis may have been set back since, too.
         """
         return 0 <= self.lock_ms <= times.lease_s * 1000
 

@@ -82,7 +82,7 @@ async def test_a_picture_that_arrived_although_it_was_called_off_can_be_hidden_a
     products: ProductFactory, sessions: Sessions
 ) -> None:
     async with products.start(delivery_buttons=ALL_BUTTONS) as product:
-        product.telegram.script(Trouble.late(1.0), method="sendPhoto")
+        product.telegram.script(Trouble.late(3.0), method="sendPhoto")
         request = await product.hook.ask(turn(user_id=USER, chat_id=USER))
         assert isinstance(request, Request)
         async with asyncio.timeout(PATIENCE_S):
