@@ -259,15 +259,15 @@ def _why_not(picture: Any, button: Button, press: Press) -> str | None:
         raise PhotoOnItsWay(f"the delivery of {picture.id} is not written down yet")
     if picture is not None and picture.state in OPEN:
         return "button_later"
-    if picture is None or picture.chat_id != press.chat_id or not _is_there_for(picture, button):
+    if picture is None or picture.chat_id != press.chat_id or not _can_be_pressed(picture, button):
         return "button_gone"
     if button is not Button.REPORT and picture.user_id != press.user_id:
         return "button_not_yours"
     return None
 
 
-def _is_there_for(picture: Any, button: Button) -> bool:
-    """Whether a button of a picture has something to do.
+def _can_be_pressed(picture: Any, button: Button) -> bool:
+    """Whether the state of a picture allows a press of one of its buttons.
 
     A picture that arrived although it was cancelled can be hidden and reported, and no more.
     """

@@ -155,7 +155,7 @@ class HostsSettings(HostSettings, RedisSettings):
 
 
 class HostNamesSettings(HostsSettings):
-    """The same for a machine that need not have the workers' settings."""
+    """The same without COMFYUI_HOSTS, for a machine that need not have the workers' settings."""
 
     comfyui_hosts: HostList = ()
 

@@ -28,7 +28,7 @@ _NEWS_FOR_S = 30.0
 _WITHIN_S = 5.0
 _CANCEL_WITHIN_S = 1.0
 
-# The state in which a request is told that waits since an operator has paused it.
+# What the state of a queued request is called in the metrics while an operator has paused it.
 PAUSED = "paused"
 _IS_WAITED_FOR = and_(ImageRequest.user_id != NOBODY, not_(IS_PAUSED))
 _QUEUED_AT = func.min(ImageRequest.queued_at).filter(_IS_WAITED_FOR)

@@ -123,7 +123,7 @@ async def _make(
 ) -> None:
     # While the bot's token is revoked, images that are drawn are kept until it works again.
     if request.drawn is None or not context.telegram.is_revoked:
-        context.pause_gate.check_age(request)
+        context.pause_gate.check_still_wanted(request)
     async with delivery_preparation.preparing(context) as preparation:
         if request.drawn is None:
             await _draw_and_deliver(context, request, chat_progress, preparation)

@@ -87,7 +87,7 @@ class PauseGate:
         if self._active and await self._pauses.holds(request_id, max_age_s=self._max_age_s):
             raise self._paused("its persona or its kind is paused")
 
-    def check_age(self, request: ClaimedRequest) -> None:
+    def check_still_wanted(self, request: ClaimedRequest) -> None:
         """Return if the picture of a request is still wanted.
 
         Raises:

@@ -75,7 +75,7 @@ _FOR_ADULTS = re.compile(
 _ASKS_FOR_A_NUMBER = re.compile(
     r"\d|\bhow (?:many|much|old|long|far|often)\b|возраст|\bwhen\b|\bwhat time\b|сколько|скок[ао]\b|\bкогда\b|\bчасов\b"
 )
-_REFUSED = re.compile(
+_WORDS_OF_REFUSAL = re.compile(
     r"\W*(?:(?:no|nope|nah|sorry|lol|haha|can ?t|not|yet|нет|неа|не|рано|еще|пока|мне|i ?m|im|i am|only|just|тока|только)\b\W*)*"
 )
 _KIN_QUESTION = re.compile(
@@ -284,7 +284,7 @@ def _refuses_by_age(question: str, answer: str) -> bool:
     """Whether an answer has only an age of a teenager, as why not: "wine tonight?", "no, 15"."""
     if not _FOR_ADULTS.search(question) or _ASKS_FOR_A_NUMBER.search(question):
         return False
-    left = _REFUSED.sub("", plain(answer), count=1)
+    left = _WORDS_OF_REFUSAL.sub("", plain(answer), count=1)
     numbers = _numbers_alone(left)
     return len(numbers) == 1 and _MIN_TEEN <= numbers[0] < ADULT
 

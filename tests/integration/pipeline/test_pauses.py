@@ -108,7 +108,7 @@ async def test_what_no_pause_has_kept_in_the_queue_ends_as_too_old(
 
 async def _end_by_age(gate: PauseGate, request: ClaimedRequest) -> str:
     with pytest.raises(TooLate) as ended:
-        gate.check_age(request)
+        gate.check_still_wanted(request)
     return ended.value.code
 
 
