@@ -24,9 +24,12 @@ class IdleClosingPool(ConnectionPool):
         super().__init__(*args, **kwargs)
         self.clock: Callable[[], float] = time.monotonic
         self._released_at: WeakKeyDictionary[AbstractConnection, float] = WeakKeyDictionary()
+        self._is_closed = False
 
     async def release(self, connection: AbstractConnection) -> None:
         """Give a connection back, and close those that were idle for too long."""
+        if self._is_closed:
+            await connection.disconnect(nowait=True)
         await super().release(connection)
         now = self._released_at[connection] = self.clock()
         # Those that nobody uses, the longest idle first. None is waited for: the connection to a frozen
@@ -40,5 +43,6 @@ class IdleClosingPool(ConnectionPool):
 
         redis-py closes the others as well, and raises then. No caller could do anything more.
         """
+        self._is_closed = True
         with suppress(RedisError, OSError):
             await super().disconnect(inuse_connections)

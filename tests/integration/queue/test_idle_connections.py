@@ -1,6 +1,7 @@
-"""The Redis connections of worker and bot after a burst: those that nobody uses are closed."""
+"""The Redis connections of worker and bot that nobody uses any more are closed."""
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from redis.asyncio import Connection, Redis
 from redis.exceptions import TimeoutError  # noqa: A004 (Redis has its own)
 
+from chatflow_hook.queue import QueueClient
 from chatflow_hook.redis_pool import IdleClosingPool
 from chatflow_hook.settings import RedisPlace
 from imagegen.queue import connections
@@ -47,9 +49,7 @@ async def test_connections_that_only_a_burst_needed_are_closed(
         clock.now += 1
         await client.ping()
 
-        async with asyncio.timeout(PATIENCE_S):
-            while await _count(admin) - before > 2:  # noqa: ASYNC110 (Redis notices by itself)
-                await asyncio.sleep(0.01)
+        await _until_no_more_than(before + 2, admin)
         await _burst(client)
         assert await _count(admin) - before == BURST
 
@@ -71,9 +71,19 @@ async def test_a_connection_that_cannot_be_closed_stops_no_end(redis_url: str) -
 
         await client.aclose()
 
-        async with asyncio.timeout(PATIENCE_S):
-            while await _count(admin) > before:  # noqa: ASYNC110 (Redis notices by itself)
-                await asyncio.sleep(0.01)
+        await _until_no_more_than(before, admin)
+
+
+async def test_a_call_that_outlasts_the_close_leaves_no_connection(redis_url: str) -> None:
+    place = hook_settings("postgresql://unused/db", redis_url).redis
+    async with Redis.from_url(redis_url, db=DB) as admin:
+        before = await _count(admin)
+        client = QueueClient(place, broker_db=DB, result_db=DB)
+        await client.close()
+
+        assert await client.enqueue(uuid.uuid4(), within_s=PATIENCE_S)
+
+        await _until_no_more_than(before, admin)
 
 
 async def _burst(client: Redis, count: int = BURST) -> None:
@@ -98,3 +108,9 @@ async def _use(client: Redis, all_here: asyncio.Barrier) -> None:
 async def _count(admin: Redis) -> int:
     clients = await admin.client_list()
     return sum(each["db"] == str(DB) for each in clients)
+
+
+async def _until_no_more_than(most: int, admin: Redis) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while await _count(admin) > most:  # noqa: ASYNC110 (Redis notices by itself)
+            await asyncio.sleep(0.01)
