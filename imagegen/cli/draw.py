@@ -1,7 +1,9 @@
 """`imagegen draw`: one picture through a ComfyUI host, without a database, a bot or Telegram."""
 
 import asyncio
+import os
 import secrets
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -26,6 +28,8 @@ _MAX_SEED = 2**53 - 1
 def _check_out(_: click.Context, __: click.Parameter, out: Path) -> Path:
     if out.suffix.lower() != ".png":
         raise click.BadParameter("hosts give PNG files: the name has to end with .png")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise click.BadParameter(f"{out} cannot be written: its directory is missing or not yours")
     return out
 
 
@@ -89,6 +93,8 @@ def draw(  # noqa: PLR0913 (the options)
         seed=secrets.randbelow(_MAX_SEED + 1) if seed is None else seed,
         prefix=f"chatflow/{uuid4()}",
     )
+    if sys.stderr.isatty():
+        click.echo(f"waits for a host and draws, within {timeout_s:g} s", err=True)
     try:
         drawing = asyncio.run(
             single_drawing.draw_picture(settings, graph, host, result.rating, timeout_s=timeout_s)

@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import structlog
@@ -26,6 +26,7 @@ from imagegen.pipeline.dry_run import DialogFile, DryRun, DryRunResult
 from imagegen.pipeline.image_fetch import fetch_image
 from imagegen.pool.host import SlotLease
 from imagegen.pool.pool import Pool
+from imagegen.prompts.scene import PromptSource
 from imagegen.safety import image_screen
 from imagegen.safety.refusal import ImageRefused
 from imagegen.safety.screen import shared_screen
@@ -60,7 +61,8 @@ async def screened_prompt(
     """Write and screen the prompt as for a picture that an adult asked for in a private chat.
 
     `text` describes the picture, as a bot's own prompt does. The result has no prompt if nothing may
-    be drawn.
+    be drawn. If the prompt is not of these words, its `fallback` says why, which may be the verdict
+    of the screen.
 
     Raises:
         BadSetting: the language model's key cannot be used.
@@ -80,7 +82,11 @@ async def screened_prompt(
             rules=PolicySettings(max_rating=settings.max_rating, seed_mode=settings.seed_mode),
             kind=Kind.ASKED,
         )
-        return await dry_run.run(workflow)
+        result = await dry_run.run(workflow)
+    if result.source == PromptSource.OWN or result.fallback is not None:
+        return result
+    found = [each for each in (result.talk, result.screen) if each not in {None, "clear"}]
+    return replace(result, fallback=found[0] if found else "no words")
 
 
 async def draw_picture(

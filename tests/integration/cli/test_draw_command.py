@@ -68,6 +68,27 @@ async def test_a_banned_text_is_refused_and_reaches_no_host(tmp_path: Path) -> N
     assert (host.posted, out.exists()) == ([], False)
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("a 15 year old at school", "safe_only (minor_mentioned)"), (" ", "no words")],
+)
+async def test_words_that_were_not_drawn_are_said(tmp_path: Path, text: str, why: str) -> None:
+    async with SandboxComfyUI(models=required_models()) as host:
+        result = await draw(tmp_path / "a.png", "--json", hosts=host.address, text=text)
+
+    assert result.json["fallback"] == why
+    [posted] = host.posted
+    assert "15 year" not in str(posted.graph)
+
+
+async def test_a_file_that_cannot_be_written_is_refused_before_it_is_drawn(tmp_path: Path) -> None:
+    async with SandboxComfyUI(models=required_models()) as host:
+        result = await draw(tmp_path / "nowhere" / "a.png", hosts=host.address)
+
+    assert (result.code, host.posted) == (2, [])
+    assert "its directory is missing" in result.stderr
+
+
 async def test_the_personas_bound_holds_whatever_is_asked_for(tmp_path: Path) -> None:
     async with SandboxComfyUI(models=required_models()) as host:
         result = await command.run(
