@@ -11,6 +11,7 @@ Dialogs are kept in memory: after a restart people choose again.
 
 import asyncio
 import os
+import sys
 import tomllib
 from collections import deque
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ import httpx
 import structlog
 from aiogram import Bot, Dispatcher, F, Router
 from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
+from aiogram.client.telegram import TelegramAPIServer
 from aiogram.filters import CommandStart
 from aiogram.types import (
     CallbackQuery,
@@ -36,6 +37,8 @@ from aiogram.utils.chat_action import ChatActionSender
 import chatflow_hook
 from chatflow_hook import ChatFlowHook, DatabaseFault, Limited, Rating, Turn
 from chatflow_hook.bot import TurnMiddleware, announce_commands, picture_router, turn_from
+from chatflow_hook.settings import BadSetting, read
+from imagegen.settings import TelegramSettings
 
 log = structlog.get_logger(__name__)
 
@@ -204,21 +207,31 @@ def _language(user: Any) -> str:
 
 
 async def main() -> None:
-    """Run the bot with the settings of the environment until it is stopped."""
-    address = os.environ.get("TELEGRAM_API_URL")
-    api = TelegramAPIServer.from_base(address) if address else PRODUCTION
+    """Run the bot with the settings of the environment until it is stopped.
+
+    Raises:
+        BadSetting: a setting is missing or has a value that cannot be used.
+    """
+    telegram = read(TelegramSettings)
+    api = TelegramAPIServer.from_base(str(telegram.telegram_api_url))
+    token = telegram.telegram_bot_token.get_secret_value()
     url, key = os.environ.get("TALK_LLM_URL"), os.environ.get("TALK_LLM_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    rating = Rating(os.environ.get("TURN_RATING", "safe"))
+    rating = os.environ.get("TURN_RATING", Rating.SAFE)
+    if rating not in set(Rating):
+        raise BadSetting(f"TURN_RATING is none of {', '.join(Rating)}")
     async with (
         ChatFlowHook.from_env() as hook,
-        Bot(os.environ["TELEGRAM_BOT_TOKEN"], session=AiohttpSession(api=api)) as bot,
+        Bot(token, session=AiohttpSession(api=api)) as bot,
         httpx.AsyncClient(base_url=url or "", headers=headers, timeout=20) as client,
     ):
         await announce_commands(bot)
-        persona_bot = PersonaBot(hook=hook, rating=rating, llm=client if url else None)
+        persona_bot = PersonaBot(hook=hook, rating=Rating(rating), llm=client if url else None)
         await persona_bot.dispatcher().start_polling(bot)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except BadSetting as bad_setting:
+        sys.exit(str(bad_setting))

@@ -1,7 +1,10 @@
 """The persona bot: it says that it is an AI, talks with or without a model, and sends pictures."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -174,3 +177,26 @@ async def test_a_dialog_begins_with_a_cover_of_the_persona(
             [cover] = await product.telegram.wait_for(1, timeout=PATIENCE_S, method="sendPhoto")
 
     assert cover.chat_id == ANNA
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "TELEGRAM_BOT_TOKEN"),
+        ({"TELEGRAM_BOT_TOKEN": "1:a", "TURN_RATING": "any"}, "TURN_RATING is none of safe,"),
+        ({"TELEGRAM_BOT_TOKEN": "1:a"}, "DATABASE_URL"),
+    ],
+)
+async def test_a_setting_that_is_missing_or_wrong_is_one_line(
+    tmp_path: Path, variables: dict[str, str], said: str
+) -> None:
+    bot = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "imagegen.sandbox.demo.persona_bot"),
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], **variables},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, stderr = await bot.communicate()
+
+    assert bot.returncode == 1
+    assert (said in stderr.decode(), stderr.count(b"\n")) == (True, 1)
