@@ -1,7 +1,6 @@
 """`imagegen probe`: ask the worker on this machine for /healthz or /readyz, for health checks."""
 
 import http.client
-import sys
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -33,8 +32,9 @@ def probe(*, ready: bool, timeout_s: float) -> None:
         exit_with(str(error), code=2)
     path = "/readyz" if ready else "/healthz"
     answer = ask_worker(settings.web_host, settings.web_port, path, timeout_s=timeout_s)
-    click.echo(answer.text, err=not answer.is_good)
-    sys.exit(0 if answer.is_good else 1)
+    if not answer.is_good:
+        exit_with(answer.text, code=1)
+    click.echo(answer.text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,9 @@ def ask_worker(host: str, port: int, path: str, *, timeout_s: float) -> ProbeAns
     A worker that cannot be reached, and port 0, which serves nothing, are answers that are not good.
     """
     if not port:
-        return ProbeAnswer(is_good=False, text="WEB_PORT is 0, so no worker tells how it is")
+        return ProbeAnswer(
+            is_good=False, text="WEB_PORT is 0, so no worker tells how it is: set it to a port"
+        )
     try:
         with closing(
             http.client.HTTPConnection(_LOOPBACK.get(host, host), port, timeout=timeout_s)
@@ -60,5 +62,12 @@ def ask_worker(host: str, port: int, path: str, *, timeout_s: float) -> ProbeAns
             response = connection.getresponse()
             text = response.read(10_000).decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:
-        return ProbeAnswer(is_good=False, text=f"no worker answers on {host}, port {port}: {error}")
-    return ProbeAnswer(is_good=response.status == 200, text=text)
+        return ProbeAnswer(
+            is_good=False,
+            text=f"no worker answers on {host}, port {port}: {error}: is it running, with this"
+            " WEB_HOST and WEB_PORT?",
+        )
+    is_good = response.status == 200
+    if not is_good and not text:
+        text = f"what answers on {host}, port {port}, is no worker: look at WEB_PORT"
+    return ProbeAnswer(is_good=is_good, text=text)

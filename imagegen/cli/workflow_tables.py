@@ -94,5 +94,5 @@ def _needs(report: WorkflowReport) -> list[tuple[str, str]]:
 
 def _sentence(host: HostAnswer, report: WorkflowReport) -> str:
     if host.fault is not None:
-        return host.fault
+        return host.fault.removeprefix(f"{host.host} ")
     return "; ".join(host.missing.get(report.file, ())) or "has everything"

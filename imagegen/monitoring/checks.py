@@ -196,7 +196,9 @@ def _why_none_answers(hosts: Sequence[HostStatus]) -> str:
         return f"all {len(hosts)} are drained or removed: `imagegen hosts resume` uses them again"
     drained_count = len(hosts) - len(active)
     drained = f", and {drained_count} drained" if drained_count else ""
-    why = next((f" ({host.name}: {host.why})" for host in active if host.why), "")
+    # Most reasons begin with the name.
+    whys = (f"{each.name}: {each.why.removeprefix(f'{each.name} ')}" for each in active if each.why)
+    why = next((f" ({each})" for each in whys), "")
     return f"none of {len(active)} is up{drained}{why}: start ComfyUI there; `imagegen hosts` says more"
 
 

@@ -118,7 +118,7 @@ async def test_a_new_folder_that_a_worker_would_draw_is_no_fault_whatever_hosts_
     ]
     assert "yuna/workflow.json can be drawn" in lines
     assert "LoraLoaderModelOnly has no lora_name 'lina.safetensors'" in ended.stdout
-    assert "localhost:1 does not answer" in ended.stdout
+    assert "localhost:1: does not answer" in ended.stdout
 
 
 async def test_an_existing_folder_is_left_as_it_is(tmp_path: Path) -> None:

@@ -202,6 +202,7 @@ async def test_why_hosts_are_not_up_is_told_with_the_next_step() -> None:
 
     assert str(down).startswith(f"none of 1 is up, and 1 drained ({one.address}: ")
     assert "refuses the connection" in str(down)
+    assert str(down).count(one.address) == 1
     assert str(down).endswith(": start ComfyUI there; `imagegen hosts` says more")
     assert drained == "all 2 are drained or removed: `imagegen hosts resume` uses them again"
 
@@ -233,8 +234,11 @@ async def test_the_command_ends_as_a_health_check_expects() -> None:
     async with served({"redis": something}) as (_, port):
         alive, ready = await probed(port), await probed(port, "--ready")
     nobody, none = await probed(port), await probed(0)
+    async with SandboxComfyUI() as host:
+        other = await probed(int(host.address.rpartition(":")[2]))
 
-    assert [code for code, _ in (alive, ready, nobody, none)] == [0, 1, 1, 1]
+    assert [code for code, _ in (alive, ready, nobody, none, other)] == [0, 1, 1, 1, 1]
     assert "it is away" in ready[1]
-    assert "no worker answers" in nobody[1]
-    assert "WEB_PORT is 0" in none[1]
+    assert nobody[1].startswith("imagegen: no worker answers")
+    assert none[1].startswith("imagegen: WEB_PORT is 0")
+    assert other[1].endswith("is no worker: look at WEB_PORT\n")
