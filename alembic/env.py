@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 # Seconds, for a server that neither answers nor closes the connection. No statement of ours takes
 # so long.
+_NOT_LET_IN = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 _TIMEOUTS = {"timeout": 10.0, "command_timeout": 600.0}
 
 
@@ -118,7 +119,8 @@ def _reason(error: DBAPIError) -> str:
     if isinstance(cause, asyncpg.ClientConfigurationError):
         return str(cause)
     texts = (getattr(cause, name, None) for name in ("message", "detail"))
-    return " ".join(" ".join(part.split()) for part in texts if part) or type(error).__name__
+    reason = " ".join(" ".join(part.split()) for part in texts if part) or type(error).__name__
+    return f"{reason}: look at DATABASE_URL" if isinstance(cause, _NOT_LET_IN) else reason
 
 
 def _migrate(connection: Connection, waits: LockWaits) -> None:

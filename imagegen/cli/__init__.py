@@ -22,7 +22,12 @@
 - `options.py`: options that several commands share
 """
 
+import sys
+
 from imagegen.cli.exits import extra
+
+# What these commands need is in another extra than `worker`.
+_EXTRAS = {"demo": "sandbox", "sandbox": "simulator"}
 
 
 def main(prog_name: str | None = None) -> None:
@@ -30,6 +35,6 @@ def main(prog_name: str | None = None) -> None:
 
     The bot's install has the script too, but not what it needs: one line names the extra then.
     """
-    with extra("worker"):
+    with extra(_EXTRAS.get(next(iter(sys.argv[1:]), ""), "worker")):
         from imagegen.cli.app import main as command
     command(prog_name=prog_name)

@@ -159,8 +159,12 @@ def remove(*, hosts: Sequence[str], is_now: bool, note: str | None, is_json: boo
 
 
 async def _until_unused(orders: "HostOrders", host: str) -> None:
-    while (await orders.usage(host)).requests:  # noqa: ASYNC110 (only the rows of all workers show it)
-        await asyncio.sleep(_LOOK_EVERY_S)
+    told = 0
+    while count := (await orders.usage(host)).requests:
+        if count != told:
+            click.echo(f"{host}: waiting for what runs there: {count}", err=True)
+            told = count
+        await asyncio.sleep(_LOOK_EVERY_S)  # only the rows of all workers show it
 
 
 async def _ordered(

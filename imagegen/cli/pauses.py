@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatflow_hook.settings import BadSetting, read
+from chatflow_hook.tables import Kind
 from imagegen.cli import output
 from imagegen.cli.exits import exit_with, extra
 
 if TYPE_CHECKING:
     from imagegen.cli.session import CommandSession
-
-_KINDS = ("automatic", "asked", "variation", "cover", "file")
 
 
 def _named(command: Callable[..., None]) -> Callable[..., None]:
@@ -20,7 +19,7 @@ def _named(command: Callable[..., None]) -> Callable[..., None]:
     persona = click.option(
         "--persona", "personas", metavar="NAME", multiple=True, help="More than once for several."
     )
-    kind = click.option("--kind", "kinds", type=click.Choice(_KINDS), multiple=True)
+    kind = click.option("--kind", "kinds", type=click.Choice([*map(str, Kind)]), multiple=True)
     return persona(kind(command))
 
 

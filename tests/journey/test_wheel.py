@@ -149,14 +149,18 @@ def test_the_extra_worker_brings_no_bot() -> None:
     assert "aiogram" not in names
 
 
-def test_a_worker_that_is_started_in_the_bots_install_names_the_extra(
-    in_a_bot: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("command", "extra"), [("worker", "worker"), ("demo", "sandbox"), ("sandbox", "simulator")]
+)
+def test_what_is_started_in_the_bots_install_names_its_extra(
+    in_a_bot: Path, tmp_path: Path, command: str, extra: str
 ) -> None:
     ended = subprocess.run(
-        imagegen(in_a_bot, "worker"), cwd=tmp_path, capture_output=True, text=True, check=False
+        imagegen(in_a_bot, command), cwd=tmp_path, capture_output=True, text=True, check=False
     )
 
-    assert ended.stderr == "imagegen: click is missing: pip install 'chatflow-imagegen[worker]'\n"
+    advice = f"imagegen: click is missing: pip install 'chatflow-imagegen[{extra}]'\n"
+    assert ended.stderr == advice
     assert ended.returncode == 1
 
 

@@ -60,6 +60,15 @@ async def test_the_question_names_the_database_and_no_password(bots_url: str) ->
     assert "@" not in down.output
 
 
+async def test_a_database_that_does_not_exist_is_said_with_the_setting_to_look_at(
+    bots_url: str,
+) -> None:
+    up = await migrate(f"{bots_url}-of-nobody")
+
+    assert up.exit_code == 1
+    assert " does not exist: look at DATABASE_URL (" in up.output
+
+
 async def test_a_yes_to_the_way_up_is_misuse(bots_url: str) -> None:
     up = await migrate(bots_url, "--yes")
 
