@@ -149,11 +149,10 @@ class ManualRequests:
         locked = query.with_for_update(read=True, key_share=True)
         row = (await connection.execute(locked)).one_or_none()
         if row is None and is_on_its_way:
-            raise PhotoOnItsWay(f"the picture of {handles.spelled(varied)} is on its way")
+            raise PhotoOnItsWay(f"request {handles.spelled(varied)} is on its way")
         if row is None or row.scene is None or not _has_words(row):
-            raise NothingToVary(
-                f"nothing is known of what the picture of {handles.spelled(varied)} shows"
-            )
+            shown = handles.spelled(varied)
+            raise NothingToVary(f"nothing is known of what request {shown} shows")
         limited = await self._check_quota(connection, row.user_id, Kind.VARIATION)
         if limited is not None:
             return limited

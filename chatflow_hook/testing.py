@@ -302,7 +302,7 @@ class InMemoryHook(ChatFlowHook):
             or user_id not in (None, varied.turn.user_id)
         ):
             shown = handles.spelled(request_id)
-            raise NothingToVary(f"nothing is known of what the picture of {shown} shows")
+            raise NothingToVary(f"nothing is known of what request {shown} shows")
         if (limited := self._limited(varied.turn.user_id, Kind.VARIATION)) is not None:
             return limited
         count = varied.request.message_count

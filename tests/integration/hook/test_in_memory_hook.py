@@ -520,7 +520,7 @@ async def test_whoever_is_named_can_vary_a_picture_of_their_own_only(side: Side)
     await side.worker.deliver(request)
     photo = SentPhoto(chat_id=1001, message_id=PHOTO)
 
-    with pytest.raises(NothingToVary):
+    with pytest.raises(NothingToVary, match=r"of what request of message \d+ in chat 1001 shows"):
         await side.hook.vary(photo, user_id=1002)
     assert isinstance(await side.hook.vary(photo, user_id=1001), Request)
 
