@@ -1,6 +1,7 @@
-"""Telegram's flood limit; telegram.py turns an answer 429 into the FloodWait that starts a pause.
+"""The pauses that Telegram demands by an answer 429.
 
-Nothing is sent to a chat, or to all chats, while Telegram demands a pause.
+Nothing is sent to a chat, or to all chats, while Telegram demands a pause. telegram_refusals.py makes
+a FloodWait of the answer, and chat_sender.py begins the pause.
 
 The pauses are kept in Redis, so that all workers observe what one of them was told. Each worker
 also remembers its own, for the time in which Redis cannot be reached. A pause that a worker has made
