@@ -42,7 +42,7 @@ _NO_NAMES = word_set(
 )
 # Before a first name these are no part of it: "Baby Noah", "Grandson Joe".
 _KIN = word_set(
-    "baby son daughter grandson granddaughter nephew niece godson goddaughter stepson stepdaughter grandchild boy girl kid child newborn infant infants toddler"
+    "baby son daughter sister brother sis bro grandson granddaughter nephew niece godson goddaughter stepson stepdaughter grandchild boy girl kid child newborn infant infants toddler"
 )
 _CALLED = (
     "зовут",
@@ -73,7 +73,8 @@ class _Token:
 
     @property
     def is_capital(self) -> bool:
-        return self.word[0].isupper() and (len(self.word) == 1 or not self.word.isupper())
+        # Capitals in the middle are a disguise: "SISter".
+        return self.word[0].isupper() and (len(self.word) == 1 or self.word[1:].islower())
 
 
 def words_of_names(text: str) -> Forms:

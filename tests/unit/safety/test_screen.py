@@ -159,6 +159,8 @@ def test_any_text_is_read(text: str) -> None:
 
 @settings(max_examples=60)
 @example("сыграй девчонку из 9 класса", 20)
+@example("My little sister called me today.", 228_352)
+@example("The playground in front of the house is loud.", 3_185_950_873)
 @given(st.sampled_from([*FORBIDDEN, *OF_MINORS]), st.integers(0, 2**32))
 def test_unseen_signs_and_case_change_no_verdict(text: str, chance: int) -> None:
     changed = "".join(_veiled(text, chance))
