@@ -9,8 +9,8 @@ A bot brings its own redis-py, any version from 4.6 on: nothing here uses what c
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -138,9 +138,10 @@ class QueueClient:
         workers are told, so that none has to wait for its next poll.
         """
         try:
-            async with asyncio.timeout(within_s):
-                now_s = await self._redis_clock.measure(lambda: server_time_s(self._jobs))
-                await self._write(request_id, due_ms=int(now_s * 1000))
+            with _kept_cancellation():
+                async with asyncio.timeout(within_s):
+                    now_s = await self._redis_clock.measure(lambda: server_time_s(self._jobs))
+                    await self._write(request_id, due_ms=int(now_s * 1000))
         except (RedisError, OSError, TimeoutError) as error:
             self.outage = self.why(error)
             if (untold := self._throttle.admit(self.outage)) is not None:
@@ -191,7 +192,7 @@ class QueueClient:
     ) -> None:
         if not request_ids and not also_delete:
             return
-        with suppress(RedisError, OSError, TimeoutError):
+        with suppress(RedisError, OSError, TimeoutError), _kept_cancellation():
             async with asyncio.timeout(_PUBLISH_TIMEOUT_S), self._results.pipeline(False) as pipe:
                 for key in also_delete:
                     pipe.delete(key)
@@ -212,6 +213,22 @@ class QueueClient:
         """Close the connections; may be called twice."""
         await close(self._jobs)
         await close(self._results)
+
+
+@contextmanager
+def _kept_cancellation() -> Iterator[None]:
+    """Raise a cancellation again that the block has lost.
+
+    redis-py sends by `asyncio.wait_for`, which loses one in Python 3.11 if it comes just when the
+    command has been sent.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 async def close(client: Redis | PubSub) -> None:

@@ -1,5 +1,6 @@
 """What the hook enqueues is what arq enqueues, and arq's own worker runs it."""
 
+import asyncio
 import uuid
 from contextlib import aclosing
 from uuid import UUID
@@ -29,6 +30,21 @@ async def test_arqs_worker_runs_a_job_that_the_hook_has_enqueued(place: RedisPla
 
     assert is_enqueued
     assert await started_jobs(place) == {str(request_id)}
+
+
+async def test_a_cancellation_at_any_moment_ends_the_call(place: RedisPlace) -> None:
+    client = QueueClient(place, broker_db=3, result_db=4)
+    await client.enqueue(uuid.uuid4(), within_s=30)  # so that a connection is open
+
+    for moment in range(100):
+        call = asyncio.create_task(client.enqueue(uuid.uuid4(), within_s=30), name="enqueue")
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        was_over = call.done()
+        call.cancel()
+        await asyncio.wait({call})
+        assert was_over or call.cancelled()
+    await client.close()
 
 
 async def test_many_jobs_that_redis_does_not_take_are_logged_once() -> None:
