@@ -138,7 +138,7 @@ class QueueClient:
         workers are told, so that none has to wait for its next poll.
         """
         try:
-            with _kept_cancellation():
+            with _reraise_lost_cancellation():
                 async with asyncio.timeout(within_s):
                     now_s = await self._redis_clock.measure(lambda: server_time_s(self._jobs))
                     await self._write(request_id, due_ms=int(now_s * 1000))
@@ -192,7 +192,7 @@ class QueueClient:
     ) -> None:
         if not request_ids and not also_delete:
             return
-        with suppress(RedisError, OSError, TimeoutError), _kept_cancellation():
+        with suppress(RedisError, OSError, TimeoutError):
             async with asyncio.timeout(_PUBLISH_TIMEOUT_S), self._results.pipeline(False) as pipe:
                 for key in also_delete:
                     pipe.delete(key)
@@ -216,11 +216,14 @@ class QueueClient:
 
 
 @contextmanager
-def _kept_cancellation() -> Iterator[None]:
-    """Raise a cancellation again that the block has lost.
+def _reraise_lost_cancellation() -> Iterator[None]:
+    """Raise a cancellation of the running task again if the block has lost it.
 
-    redis-py sends by `asyncio.wait_for`, which loses one in Python 3.11 if it comes just when the
-    command has been sent.
+    With a socket timeout, redis-py sends by `asyncio.wait_for`. In Python 3.11 that loses a
+    cancellation which comes just when the command has been sent.
+
+    Raises:
+        asyncio.CancelledError: the task was cancelled while the block ran.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0

@@ -101,7 +101,7 @@ async def _process_claimed(context: JobContext, request: ClaimedRequest) -> str:
             return state
     except ClaimLost as lost:
         # It may have been cancelled, or its user erased, which is nothing to look at.
-        log.info("request is this job's no longer", why=lost.sentence)
+        log.info("claim lost", why=lost.sentence)
         return await _let_go(context, request)
     except (WorkerStops, asyncio.CancelledError):
         await _put_back_in_time(context, request)

@@ -142,7 +142,7 @@ def _raise_reason(row: Row[*tuple[Any, ...]] | None) -> NoReturn:
         raise NotRetried(f"it is {row.state}, and only a failed request can be tried again")
     if not row.has_context:
         raise NotRetried(
-            "what people wrote was erased (CONTEXT_RETENTION) or never could be kept, so nobody"
-            " knows what to draw"
+            "what people wrote was erased (CONTEXT_RETENTION) or never kept, so nobody knows what"
+            " to draw"
         )
     raise NotRetried("it changed at this very moment: try again")

@@ -39,7 +39,7 @@ async def test_a_worker_that_wakes_up_after_a_takeover_posts_sends_and_writes_no
             row = conversations.columns(await conversations.row(sessions, request.id))
 
             asleep.ask_to_stop(signal.SIGCONT)
-            await asleep.wait_for_log("request is this job's no longer")
+            await asleep.wait_for_log("claim lost")
 
     assert picture.state is State.DELIVERED
     assert len(product.hosts[0].posted) == 1

@@ -298,7 +298,7 @@ async def test_the_job_of_a_request_that_was_cancelled_waits_no_longer_for_a_slo
 
             await product.hook.cancel(second)
 
-            await logged(log, "request is this job's no longer")
+            await logged(log, "claim lost")
             assert "warning" not in {line["log_level"] for line in log}
             gate.release_all()
             await product.hook.wait(first, timeout=PATIENCE_S)
