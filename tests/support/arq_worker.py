@@ -66,12 +66,27 @@ async def polling(
     try:
         yield
     finally:
-        worker.allow_pick_jobs = False
-        async with asyncio.timeout(PATIENCE_S):
-            await asyncio.gather(*worker.tasks.values())
-        while not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=0.2)
-        with suppress(asyncio.CancelledError):
-            task.result()
-        await worker.close()
+        await stop(worker, task)
+
+
+async def stop(
+    worker: Worker, polling_task: asyncio.Task[None], *, is_interrupted: bool = False
+) -> None:
+    """End arq's worker and close its queue, after the end of its jobs or with them if `is_interrupted`.
+
+    It stops polling first, since an interrupted job is due again at once. The polling task is
+    cancelled until it has ended: Python 3.11 loses some cancellations (imagegen/periodic.py).
+    """
+    while not polling_task.done():
+        polling_task.cancel()
+        await asyncio.wait({polling_task}, timeout=0.2)
+    if is_interrupted:
+        for job in worker.tasks.values():
+            job.cancel()
+    if worker.tasks:
+        await asyncio.wait(worker.tasks.values(), timeout=PATIENCE_S)
+    # One that was interrupted in a step of arq's own would cancel arq's close.
+    worker.tasks = {id_: job for id_, job in worker.tasks.items() if not job.cancelled()}
+    await worker.close()
+    with suppress(asyncio.CancelledError):
+        polling_task.result()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from imagegen.sandbox.telegram import SandboxTelegram
 from imagegen.settings import Settings
 from imagegen.workflows.library import load_workflows, required_model_files
 from imagegen.workflows.reload import ReloadableLibrary
-from tests.support import conversations
+from tests.support import arq_worker, conversations
 from tests.support.conversations import Sessions, turn
 from tests.support.patience import PATIENCE_S
 from tests.support.shipped_workflows import shipped_workflows
@@ -89,30 +89,12 @@ class RunningProduct:
             else None,
             tracing=tracing,
         )
-        arq_worker = create_worker(settings_class, handle_signals=False)
-        task = asyncio.create_task(arq_worker.async_run(), name="worker")
+        running = create_worker(settings_class, handle_signals=False)
+        task = asyncio.create_task(running.async_run(), name="worker")
         try:
             yield
         finally:
-            # Jobs must end first: arq's close would cancel a job that is writing its own end, and with
-            # it the close itself.
-            arq_worker.allow_pick_jobs = False
-            if is_interrupted:
-                for job in arq_worker.tasks.values():
-                    job.cancel()
-            if arq_worker.tasks:
-                await asyncio.wait(arq_worker.tasks.values(), timeout=PATIENCE_S)
-            await _cancelled(task)
-            await arq_worker.close()
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task until it has ended: Python 3.11 loses some cancellations (imagegen/periodic.py)."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=0.2)
-    with suppress(asyncio.CancelledError):
-        task.result()
+            await arq_worker.stop(running, task, is_interrupted=is_interrupted)
 
 
 class ProductFactory:
