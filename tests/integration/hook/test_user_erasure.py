@@ -234,7 +234,8 @@ async def test_a_bots_own_dialogs_are_the_bots(empty_database_url: str, redis_ur
         "CREATE TABLE dialogs (id int PRIMARY KEY, message_count int); INSERT INTO dialogs VALUES (1)",
     )
     await asyncio.to_thread(migrations.upgrade, empty_database_url)
-    async with ChatFlowHook(conversations.hook_settings(empty_database_url, redis_url)) as hook:
+    settings = conversations.hook_settings(empty_database_url, redis_url)
+    async with ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook:
         for count in (1, 2, 3):
             request = await hook.on_turn(conversations.turn(message_count=count))
         assert request is not None
