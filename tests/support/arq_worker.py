@@ -66,16 +66,19 @@ async def polling(
     try:
         yield
     finally:
-        await stop(worker, task)
+        await stop_worker(worker, task)
 
 
-async def stop(
+async def stop_worker(
     worker: Worker, polling_task: asyncio.Task[None], *, is_interrupted: bool = False
 ) -> None:
     """End arq's worker and close its queue, after the end of its jobs or with them if `is_interrupted`.
 
     It stops polling first, since an interrupted job is due again at once. The polling task is
     cancelled until it has ended: Python 3.11 loses some cancellations (imagegen/periodic.py).
+
+    Raises:
+        TimeoutError: a job did not end.
     """
     while not polling_task.done():
         polling_task.cancel()
@@ -84,7 +87,8 @@ async def stop(
         for job in worker.tasks.values():
             job.cancel()
     if worker.tasks:
-        await asyncio.wait(worker.tasks.values(), timeout=PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.wait(worker.tasks.values())
     # One that was interrupted in a step of arq's own would cancel arq's close.
     worker.tasks = {id_: job for id_, job in worker.tasks.items() if not job.cancelled()}
     await worker.close()

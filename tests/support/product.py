@@ -19,7 +19,8 @@ from imagegen.sandbox.telegram import SandboxTelegram
 from imagegen.settings import Settings
 from imagegen.workflows.library import load_workflows, required_model_files
 from imagegen.workflows.reload import ReloadableLibrary
-from tests.support import arq_worker, conversations
+from tests.support import conversations
+from tests.support.arq_worker import stop_worker
 from tests.support.conversations import Sessions, turn
 from tests.support.patience import PATIENCE_S
 from tests.support.shipped_workflows import shipped_workflows
@@ -89,12 +90,12 @@ class RunningProduct:
             else None,
             tracing=tracing,
         )
-        running = create_worker(settings_class, handle_signals=False)
-        task = asyncio.create_task(running.async_run(), name="worker")
+        arq_worker = create_worker(settings_class, handle_signals=False)
+        task = asyncio.create_task(arq_worker.async_run(), name="worker")
         try:
             yield
         finally:
-            await arq_worker.stop(running, task, is_interrupted=is_interrupted)
+            await stop_worker(arq_worker, task, is_interrupted=is_interrupted)
 
 
 class ProductFactory:
